@@ -1,0 +1,34 @@
+# Everything runs in .venv, which is made from pyproject.toml alone.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run test test-deep check bench clean
+
+$(VENV)/.made: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+run: $(VENV)/.made   ## a sample library, scanned and deployed, and its tables
+	$(BIN)/python -m tests.sample
+
+test: $(VENV)/.made  ## every test but the deep ones
+	$(BIN)/python -m pytest -m "not deep" -n auto
+
+test-deep: $(VENV)/.made  ## hundreds of kills
+	$(BIN)/python -m pytest -m deep
+
+check: $(VENV)/.made ## formatting, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.made ## every performance promise, as a ratio
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

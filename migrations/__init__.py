@@ -1,0 +1,1 @@
+"""Two trees of numbered, forward-only migrations: `modelhub` and `classification`."""

@@ -1,0 +1,163 @@
+"""What each method has to say about one file: tensors, metadata, filename and size."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from modelhub.classify.globs import NameIndex
+from modelhub.classify.rulebook import ArchitectureRule, Conditions, RuleBook, SubTypeRule
+from modelhub.core.types import Evidence, Inspection, MetaValue
+
+
+def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Iterator[Evidence]:
+    """Evidence of the architecture rules that fire and that no other firing rule precedes."""
+    firing = _firing(inspection, names, book)
+    beaten = {key for rule in firing for key in rule.before}
+    bundled = any(glob in names for glob in book.bundle.any)
+    for rule in firing:
+        if rule.key not in beaten:
+            yield _claim(rule, book, bundled=bundled)
+
+
+def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[ArchitectureRule]:
+    """The rules whose conditions hold and whose required rules fire too."""
+    by_key = {rule.key: rule for rule in book.architectures}
+    answers: dict[str, bool] = {}
+
+    def fires(key: str) -> bool:
+        if key not in answers:
+            rule = by_key.get(key)
+            answers[key] = (
+                rule is not None
+                and all(fires(needed) for needed in rule.when.requires)
+                and holds(rule.when, inspection, names)
+            )
+        return answers[key]
+
+    return [rule for rule in book.architectures if fires(rule.key)]
+
+
+def _claim(rule: ArchitectureRule, book: RuleBook, *, bundled: bool) -> Evidence:
+    method = "tensors" if rule.when.reads_tensors else "metadata"
+    promoted = bool(bundled and rule.bundled_type)
+    return Evidence(
+        method=method,
+        claim=rule.bundled_type if promoted else rule.type,
+        confidence=rule.confidence,
+        weight=book.weights.get(method, 0.0),
+        because=f"{rule.because}; with its VAE or text encoder" if promoted else rule.because,
+        rule=rule.key,
+        base=rule.base,
+        sub_type=rule.sub_type,
+        variant=rule.variant,
+    )
+
+
+def holds(when: Conditions, inspection: Inspection, names: NameIndex) -> bool:
+    """Whether every condition given is true; cheap ones are asked first."""
+    if when.container and inspection.container not in when.container:
+        return False
+    if when.max_tensors is not None and len(inspection.tensors) > when.max_tensors:
+        return False
+    if not all(_metadata_has(inspection.metadata, key, pattern) for key, pattern in when.metadata):
+        return False
+    return (
+        all(glob in names for glob in when.all)
+        and (not when.any or any(glob in names for glob in when.any))
+        and not any(glob in names for glob in when.none)
+        and all(_shape_found(names, glob, shape) for glob, shape in when.shapes)
+        and all(any(t.dtype in dtypes for t in names.matching(glob)) for glob, dtypes in when.dtypes)
+        and (when.regex is None or names.search(when.regex))
+    )
+
+
+def _metadata_has(metadata: Mapping[str, MetaValue], key: str, pattern: re.Pattern[str]) -> bool:
+    value = metadata.get(key)
+    return value is not None and pattern.search(str(value)) is not None
+
+
+def _shape_found(names: NameIndex, glob: str, wanted: tuple[int | None, ...]) -> bool:
+    return any(
+        len(tensor.shape) == len(wanted)
+        and all(want is None or want == have for want, have in zip(wanted, tensor.shape, strict=True))
+        for tensor in names.matching(glob)
+    )
+
+
+def from_filename(name: str, book: RuleBook) -> Iterator[Evidence]:
+    """What the name says: the surest rule of each type, so that synonyms do not count twice."""
+    best: dict[tuple[str, str, str], Evidence] = {}
+    for rule in book.filenames:
+        found = rule.pattern.search(name)
+        if not found:
+            continue
+        evidence = Evidence(
+            method="filename",
+            claim=rule.type,
+            confidence=rule.confidence,
+            weight=book.weights.get("filename", 0.0),
+            because=f"{rule.because}: “{found[0].strip('._- ')}”",
+            rule=rule.key,
+            base=rule.base,
+            variant=rule.variant,
+        )
+        place = (rule.type, rule.base, rule.variant)
+        if place not in best or best[place].confidence < evidence.confidence:
+            best[place] = evidence
+    yield from best.values()
+
+
+def from_size(size: int, claimed: set[str], book: RuleBook) -> Iterator[Evidence]:
+    """Size cannot tell what a file is, only whether a claim is believable."""
+    for model_type in sorted(claimed):
+        rule = book.sizes.get(model_type)
+        if rule is None:
+            continue
+        fits = rule.minimum <= size <= rule.maximum
+        span = f"{rule.minimum / 1e6:,.3g}-{rule.maximum / 1e6:,.6g} MB"
+        yield Evidence(
+            method="size",
+            claim=model_type if fits else "",
+            confidence=rule.confidence,
+            weight=book.weights.get("size", 0.0),
+            because=f"{size / 1e6:,.3g} MB is {'within' if fits else 'outside'} {span}, usual for {model_type}",
+            rule=model_type,
+        )
+
+
+def sub_types(
+    name: str, inspection: Inspection, names: NameIndex, model_type: str, base: str, book: RuleBook
+) -> Iterator[Evidence]:
+    """Finer families that the name, the metadata or the tensors tell, within the family found."""
+    for rule in book.sub_types:
+        if rule.type not in ("", model_type):
+            continue
+        if rule.base and base and book.root(base) != book.root(rule.base):
+            continue
+        found = _sub_type_found(rule, name, inspection, names)
+        if found:
+            yield Evidence(
+                method=rule.source if rule.source != "tensor" else "tensors",
+                claim="",
+                confidence=min(1.0, rule.confidence + (0.5 if rule.from_user else 0.0)),
+                weight=book.weights.get("filename" if rule.source == "filename" else "metadata", 0.0),
+                because=f"the {rule.source} says “{found}”",
+                rule=rule.key,
+                base=book.root(rule.sub_type) if rule.sub_type in book.parents else "",
+                sub_type=rule.sub_type,
+            )
+
+
+_SUB_TYPE_KEYS = (
+    "ss_sd_model_name",
+    "ss_base_model_version",
+    "modelspec.architecture",
+    "modelspec.title",
+    "general.name",
+)
+
+
+def _sub_type_found(rule: SubTypeRule, name: str, inspection: Inspection, names: NameIndex) -> str:
+    if rule.source == "tensor":
+        return rule.pattern.pattern if names.search(rule.pattern) else ""
+    texts = [name] if rule.source == "filename" else [str(inspection.metadata.get(k, "")) for k in _SUB_TYPE_KEYS]
+    return next((found[0].strip("._- ")[:60] for text in texts if (found := rule.pattern.search(text))), "")

@@ -1,0 +1,281 @@
+"""Rules as data: plain rows, from the seed files or from classification.db, made ready for use.
+
+A row that cannot be right (an unknown condition, a bad pattern) is told with its table and key; a circle of
+precedence is refused. The same rows load whether or not there is a hub.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from modelhub.core.errors import ConfigInvalid
+from modelhub.core.types import UNKNOWN
+
+T = TypeVar("T")
+Row = Mapping[str, Any]
+Rows = Mapping[str, Sequence[Row]]
+
+CONDITIONS = {
+    "all",
+    "any",
+    "none",
+    "shapes",
+    "dtypes",
+    "metadata",
+    "container",
+    "max_tensors",
+    "regex",
+    "requires",
+}
+METHODS = ("tensors", "filename", "size", "metadata", "external", "manual")
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """When a rule fires. Empty conditions are true; all that are given must hold."""
+
+    all: tuple[str, ...] = ()
+    any: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+    shapes: tuple[tuple[str, tuple[int | None, ...]], ...] = ()
+    dtypes: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    metadata: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    container: tuple[str, ...] = ()
+    max_tensors: int | None = None
+    regex: re.Pattern[str] | None = None
+    requires: tuple[str, ...] = ()
+
+    @property
+    def reads_tensors(self) -> bool:
+        return bool(self.all or self.any or self.none or self.shapes or self.dtypes or self.regex or self.requires)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureRule:
+    key: str
+    when: Conditions
+    type: str
+    bundled_type: str
+    base: str
+    sub_type: str
+    variant: str
+    confidence: float
+    because: str
+    before: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class FilenameRule:
+    key: str
+    pattern: re.Pattern[str]
+    type: str
+    base: str
+    variant: str
+    confidence: float
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubTypeRule:
+    key: str
+    type: str
+    sub_type: str
+    base: str
+    pattern: re.Pattern[str]
+    source: str
+    confidence: float
+    from_user: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRule:
+    type: str
+    minimum: int
+    maximum: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuleBook:
+    """All enabled rules. `digest` names this set, so that a verdict can say which rules made it."""
+
+    digest: str
+    types: Mapping[str, str]
+    parents: Mapping[str, str]
+    weights: Mapping[str, float]
+    architectures: tuple[ArchitectureRule, ...]
+    bundle: Conditions
+    filenames: tuple[FilenameRule, ...]
+    sub_types: tuple[SubTypeRule, ...]
+    sizes: Mapping[str, SizeRule] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def root(self, family: str) -> str:
+        """The family a finer one belongs to: pony -> sdxl."""
+        return self.parents.get(family) or family
+
+
+def build(rows: Rows, digest: str) -> RuleBook:
+    """Rows by table name, disabled ones left out by the caller, to a RuleBook."""
+    types = {row["name"]: row["display_name"] for row in rows["model_types"]}
+    parents = {row["name"]: row["parent"] or "" for row in rows["base_models"]}
+    bundle = [row for row in rows["architecture_patterns"] if row["architecture"] == "bundle"]
+    others = [row for row in rows["architecture_patterns"] if row not in bundle]
+    problems: list[str] = []
+    architectures = _made(others, lambda row: _architecture(row, types, parents), problems)
+    _check_order(architectures)
+    return RuleBook(
+        digest=digest,
+        types=types,
+        parents=parents,
+        weights={row["method"]: float(row["weight"]) for row in rows["method_weights"]},
+        architectures=architectures,
+        bundle=Conditions(any=tuple(glob for row in bundle for glob in _conditions(row).any)),
+        filenames=_made(rows["filename_patterns"], _filename, problems),
+        sub_types=_made(rows["sub_type_rules"], _sub_type, problems),
+        sizes={rule.type: rule for rule in _made(rows["size_rules"], _size, problems)},
+        problems=tuple(problems),
+    )
+
+
+def _made(rows: Iterable[Row], make: Callable[[Row], T], problems: list[str]) -> tuple[T, ...]:
+    """Rules from rows. One of the user's that cannot be right is left out and told; one of ours is refused."""
+    made = []
+    for row in rows:
+        try:
+            made.append(make(row))
+        except ConfigInvalid as error:
+            if row.get("origin") != "user":
+                raise
+            problems.append(error.message)
+    return tuple(made)
+
+
+def _refuse(table: str, row: Row, why: str) -> ConfigInvalid:
+    name = row.get("key") or row.get("id") or "?"
+    return ConfigInvalid(f"{table}, rule {name!r}: {why}.", hint="Correct the row, or set enabled = 0.")
+
+
+def _json(table: str, row: Row, column: str) -> Any:
+    text = row.get(column)
+    try:
+        return json.loads(text) if text else None
+    except (ValueError, RecursionError) as error:
+        raise _refuse(table, row, f"{column} is not valid JSON") from error
+
+
+def _pattern(table: str, row: Row, text: Any) -> re.Pattern[str]:
+    try:
+        return re.compile(str(text), re.IGNORECASE)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise _refuse(table, row, f"the pattern {text!r} is not valid ({error})") from error
+
+
+def _architecture(row: Row, types: Mapping[str, str], parents: Mapping[str, str]) -> ArchitectureRule:
+    """A row of ours names what it claims; one of the first version names a type or a family in `architecture`."""
+    named = row["architecture"]
+    model_type = row.get("model_type") or (named if named in types else "")
+    base = row.get("base") or (named if named in parents else "")
+    if not model_type and not base and not row.get("variant"):
+        raise _refuse("architecture_patterns", row, f"{named!r} is neither a model type nor a base model")
+    because = row.get("because") or f"tensor names match {row.get('tensor_pattern')}"
+    return ArchitectureRule(
+        key=row.get("key") or f"row-{row.get('id')}",
+        when=_conditions(row),
+        type=model_type,
+        bundled_type=row.get("bundled_type") or "",
+        base=base,
+        sub_type=row.get("sub_type") or "",
+        variant=row.get("variant") or "",
+        confidence=float(row["confidence_weight"]),
+        because=because,
+        before=frozenset(_json("architecture_patterns", row, "before") or ()),
+    )
+
+
+def _conditions(row: Row) -> Conditions:
+    when: Mapping[str, Any] = _json("architecture_patterns", row, "conditions") or {}
+    unknown = set(when) - CONDITIONS
+    if unknown:
+        raise _refuse("architecture_patterns", row, f"unknown condition {min(unknown)!r}")
+    text = row.get("tensor_pattern") if not when else when.get("regex")
+    return Conditions(
+        all=_words(when.get("all")),
+        any=_words(when.get("any")),
+        none=_words(when.get("none")),
+        shapes=tuple((glob, tuple(shape)) for glob, shape in (when.get("shapes") or {}).items()),
+        dtypes=tuple((glob, _words(names)) for glob, names in (when.get("dtypes") or {}).items()),
+        metadata=tuple(
+            (key, _pattern("architecture_patterns", row, value)) for key, value in (when.get("metadata") or {}).items()
+        ),
+        container=_words(when.get("container")),
+        max_tensors=when.get("max_tensors"),
+        regex=_pattern("architecture_patterns", row, text) if text else None,
+        requires=_words(when.get("requires")),
+    )
+
+
+def _words(value: str | Iterable[str] | None) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _filename(row: Row) -> FilenameRule:
+    return FilenameRule(
+        key=row.get("key") or f"row-{row.get('id')}",
+        pattern=_pattern("filename_patterns", row, row["pattern"]),
+        type=row.get("model_type") or "",
+        base=row.get("base") or "",
+        variant=row.get("variant") or "",
+        confidence=float(row["confidence_weight"]),
+        because=row.get("because") or f"the name matches {row['pattern']}",
+    )
+
+
+def _sub_type(row: Row) -> SubTypeRule:
+    return SubTypeRule(
+        key=row.get("key") or f"row-{row.get('id')}",
+        type="" if row["primary_type"] in ("", "*", "any") else row["primary_type"],
+        sub_type=row["sub_type"],
+        base=row.get("base") or "",
+        pattern=_pattern("sub_type_rules", row, row["pattern"]),
+        source=row.get("pattern_type") or "filename",
+        confidence=float(row["confidence_weight"]),
+        from_user=row.get("origin") == "user",
+    )
+
+
+def _size(row: Row) -> SizeRule:
+    return SizeRule(row["model_type"], int(row["min_size"]), int(row["max_size"]), float(row["confidence_weight"]))
+
+
+def _check_order(rules: Sequence[ArchitectureRule]) -> None:
+    """Neither `before` nor `requires` may run in a circle, or the answer would depend on chance."""
+    _refuse_circle("before", {rule.key: sorted(rule.before) for rule in rules})
+    _refuse_circle("requires", {rule.key: list(rule.when.requires) for rule in rules})
+
+
+def _refuse_circle(relation: str, following: Mapping[str, Sequence[str]]) -> None:
+    done: set[str] = set()
+
+    def visit(key: str, trail: tuple[str, ...]) -> None:
+        if key in trail:
+            circle = " > ".join((*trail[trail.index(key) :], key))
+            raise ConfigInvalid(
+                f"architecture_patterns: {relation} runs in a circle: {circle}.",
+                hint=f"Remove one `{relation}`.",
+            )
+        if key not in done:
+            for later in following.get(key, ()):
+                visit(later, (*trail, key))
+            done.add(key)
+
+    for key in following:
+        visit(key, ())
+
+
+def type_name(book: RuleBook, key: str) -> str:
+    return book.types.get(key, key if key != UNKNOWN else "Unknown")

@@ -1,0 +1,109 @@
+"""From evidence to verdict, in one formula.
+
+For each type t that anybody claimed, with W the weight of a method and c its surest confidence:
+
+    agreement(t)  = sum of W*c over methods that claim t  /  sum of W*c over methods that said anything
+    strength(t)   = 1 - product of (1 - c) over the methods that claim t   (size cannot add strength)
+    confidence(t) = agreement(t) * strength(t), at most 0.99
+
+So methods that agree make each other surer, one that disagrees costs as much as it weighs, and a method
+with nothing to say costs nothing. Below the threshold the answer is `unknown`, with the candidates.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from modelhub.classify import facts, gather
+from modelhub.classify.globs import NameIndex
+from modelhub.classify.rulebook import RuleBook
+from modelhub.core.types import UNKNOWN, Candidate, Classified, Evidence, Inspection, Verdict
+
+MOST_SURE = 0.99
+_CANDIDATES = 5
+_SCORED = ("filename", "size", "metadata", "tensors")
+
+
+def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float) -> Classified:
+    """Judge one inspected file. `name` is its file name, `threshold` the least confidence (0-1)."""
+    names = NameIndex(inspection.tensors)
+    evidence = [*gather.from_header(inspection, names, book), *gather.from_filename(name, book)]
+    claimed = {one.claim for one in evidence if one.claim}
+    evidence += gather.from_size(inspection.size, claimed, book)
+    candidates = _rank(evidence, book)
+    best = candidates[0] if candidates else Candidate(UNKNOWN, 0.0)
+    model_type = best.type if best.confidence >= threshold else UNKNOWN
+    base = _base(evidence, best.type, book)
+    finer = list(gather.sub_types(name, inspection, names, best.type, base, book))
+    base = base or _base(finer, "", book)
+    finer = [one for one in finer if not one.base or not base or one.base == base]
+    chosen = [one for one in evidence if one.claim in ("", best.type)]
+    verdict = Verdict(
+        type=model_type,
+        base=base,
+        sub_type=_finest(chosen, finer) or base,
+        variant=_variant(chosen, base, book),
+        confidence=best.confidence,
+        candidates=tuple(candidates[:_CANDIDATES]),
+        evidence=tuple(sorted((*evidence, *finer), key=lambda one: -one.weight * one.confidence)),
+        scores=_scores(evidence, best.type),
+    )
+    return Classified(inspection, verdict, facts.gather(inspection, name))
+
+
+def _rank(evidence: Sequence[Evidence], book: RuleBook) -> list[Candidate]:
+    """Every claimed type with its confidence, surest first; ties by name, so that runs agree."""
+    types = {one.claim for one in evidence if one.claim}
+    ranked = [Candidate(model_type, _confidence(model_type, evidence, book)) for model_type in types]
+    return sorted(ranked, key=lambda one: (-one.confidence, one.type))
+
+
+def _confidence(model_type: str, evidence: Sequence[Evidence], book: RuleBook) -> float:
+    said: dict[str, float] = defaultdict(float)
+    claims: dict[str, float] = defaultdict(float)
+    for one in evidence:
+        if one.method == "size":
+            if one.rule == model_type:
+                said["size"] = one.confidence
+                claims["size"] = one.confidence if one.claim else 0.0
+        elif one.claim:
+            said[one.method] = max(said[one.method], one.confidence)
+            if one.claim == model_type:
+                claims[one.method] = max(claims[one.method], one.confidence)
+    total = sum(book.weights.get(method, 0.0) * sure for method, sure in said.items())
+    support = sum(book.weights.get(method, 0.0) * sure for method, sure in claims.items())
+    if not total:
+        return 0.0
+    doubt = 1.0
+    for method, sure in claims.items():
+        if method != "size":
+            doubt *= 1.0 - sure
+    return round(min(MOST_SURE, support / total * (1.0 - doubt)), 4)
+
+
+def _base(evidence: Iterable[Evidence], model_type: str, book: RuleBook) -> str:
+    """The root family with most weight among those who agree on the type, or speak of the family only."""
+    votes: dict[str, float] = defaultdict(float)
+    for one in evidence:
+        if one.base and one.claim in ("", model_type):
+            votes[book.root(one.base)] += one.weight * one.confidence
+    return max(sorted(votes), key=votes.__getitem__) if votes else ""
+
+
+def _finest(evidence: Iterable[Evidence], finer: Iterable[Evidence]) -> str:
+    """What the file itself says beats what its name says, unless a rule of the user's says so."""
+    named = [one for one in (*evidence, *finer) if one.sub_type]
+    return max(named, key=lambda one: (one.confidence, one.weight)).sub_type if named else ""
+
+
+def _variant(evidence: Iterable[Evidence], base: str, book: RuleBook) -> str:
+    told = [one for one in evidence if one.variant and (not one.base or book.root(one.base) == base)]
+    return max(told, key=lambda one: one.weight * one.confidence).variant if told else ""
+
+
+def _scores(evidence: Iterable[Evidence], model_type: str) -> dict[str, float]:
+    """Each method's raw 0-1 score for the best type, as the first version stored them."""
+    scores = dict.fromkeys(_SCORED, 0.0)
+    for one in evidence:
+        if one.claim == model_type and one.method in scores:
+            scores[one.method] = max(scores[one.method], one.confidence)
+    return scores

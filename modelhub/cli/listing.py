@@ -1,0 +1,259 @@
+"""list, show, set, reclassify, types, stats."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from modelhub.cli import output
+from modelhub.cli.app import HubCommand, Session
+from modelhub.core.types import SORT_KEYS, Model, ModelFilter
+from modelhub.services.hub import open_hub
+from modelhub.services.judge import Judge
+from modelhub.services.library import ModelDetails
+
+
+def filter_options(command: Any) -> Any:
+    """Every field of ModelFilter as options."""
+    options = (
+        click.argument("text", required=False, default=""),
+        click.option("--type", "types", multiple=True, help="Only this type (may be repeated)."),
+        click.option("--base", "bases", multiple=True, help="Only this base family (may be repeated)."),
+        click.option("--sub-type", "sub_types", multiple=True, help="Only this sub-type (may be repeated)."),
+        click.option("--tag", "tags", multiple=True, help="Only models with this tag (may be repeated)."),
+        click.option("--format", "formats", multiple=True, help="Only this file format (may be repeated)."),
+        click.option("--quant", "quantizations", multiple=True, help="Only this quantisation (may be repeated)."),
+        click.option(
+            "--state",
+            "states",
+            multiple=True,
+            type=click.Choice(("ok", "broken", "unsafe")),
+            help="Only this state.",
+        ),
+        click.option("--min-size", metavar="SIZE", help="At least this large, e.g. 2G."),
+        click.option("--max-size", metavar="SIZE", help="At most this large."),
+        click.option("--min-confidence", type=click.FloatRange(0, 1), help="At least this sure (0-1)."),
+        click.option("--max-confidence", type=click.FloatRange(0, 1), help="At most this sure (0-1)."),
+        click.option("--deleted", is_flag=True, help="Deleted models instead of the others."),
+        click.option("--missing/--present", default=None, help="Only models whose file is gone / is there."),
+        click.option("--deployed/--not-deployed", default=None, help="Only models that are / are not deployed."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def made_filter(min_size: str | None, max_size: str | None, **fields: Any) -> ModelFilter:
+    return ModelFilter(
+        min_size=output.parse_size(min_size) if min_size else None,
+        max_size=output.parse_size(max_size) if max_size else None,
+        **fields,
+    )
+
+
+@click.command(cls=HubCommand, name="list")
+@filter_options
+@click.option("--sort", type=click.Choice(SORT_KEYS), default="type", help="Order (default: type).")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
+@click.pass_obj
+def list_models(session: Session, /, sort: str, limit: int | None, **fields: Any) -> int:
+    """List models, all or those whose name, type, base, triggers or tag hold TEXT."""
+    wanted = made_filter(**fields)
+    with open_hub(output.settings(session), create=False) as hub:
+        models = hub.models.find(wanted, sort=sort, limit=limit)
+        total = hub.models.count(wanted) if limit else len(models)
+    if session.json:
+        output.write_json({"models": models, "total": total})
+    elif session.quiet:
+        for model in models:
+            output.line(str(model.id))
+    else:
+        _table(models)
+        output.told(f"{len(models)} of {total} models." if limit else f"{total} models.")
+    return 0
+
+
+def _table(models: Sequence[Model]) -> None:
+    columns = ("id", "type", "base", "sub-type", "sure", "precision", "size", "state", "hash", "name")
+    rows = [
+        (
+            str(model.id),
+            model.type,
+            model.base,
+            model.sub_type,
+            "by hand" if model.method == "manual" else output.percent(model.confidence),
+            model.quantization or model.precision,
+            output.size(model.size),
+            "missing" if model.missing else model.state,
+            model.sha256[:10],
+            model.filename,
+        )
+        for model in models
+    ]
+    output.table(columns, rows, right=("id", "sure", "size"))
+
+
+@click.command(cls=HubCommand)
+@click.argument("model")
+@click.pass_obj
+def show(session: Session, model: str) -> int:
+    """Show everything about MODEL: a name, an id, or the start of a hash."""
+    with open_hub(output.settings(session), create=False) as hub:
+        details = hub.models.details(model)
+    if session.json:
+        output.write_json(_details_json(details))
+    else:
+        _say_details(details)
+    return 0
+
+
+def _details_json(details: ModelDetails) -> dict[str, Any]:
+    fields: dict[str, Any] = output.plain(details.model)
+    return fields | {
+        "path": details.path,
+        "files": details.files,
+        "locations": details.locations,
+        "deployed": details.deployed,
+        "corrections": details.corrections,
+        "evidence": details.evidence,
+        "metadata": {key: value for _, key, value in details.metadata},
+    }
+
+
+def _say_details(details: ModelDetails) -> None:
+    model = details.model
+    facts: list[tuple[str, str]] = [
+        ("name", model.filename),
+        (
+            "type",
+            f"{model.type} ({model.confidence:.0%} sure{', set by hand' if model.method == 'manual' else ''})",
+        ),
+        (
+            "base",
+            " / ".join(word for word in dict.fromkeys((model.base, model.sub_type, model.variant)) if word),
+        ),
+        ("size", f"{output.size(model.size)} ({model.size:,} bytes)"),
+        ("format", " ".join(word for word in (model.format, model.precision, model.quantization) if word)),
+        ("architecture", model.architecture),
+        ("parameters", f"{model.parameters:,}" if model.parameters else ""),
+        ("context", f"{model.context_length:,} tokens" if model.context_length else ""),
+        ("tensors", f"{model.tensor_count:,}" if model.tensor_count else ""),
+        ("triggers", model.triggers),
+        ("tags", ", ".join(model.tags)),
+        ("notes", model.notes),
+        (
+            "state",
+            ("missing" if model.missing else model.state) + (f": {model.message}" if model.message else ""),
+        ),
+    ]
+    for file in details.files:
+        facts += [("sha256", file.sha256), ("blake3", file.blake3), ("autov2", file.sha256[:10].upper())]
+    facts += [("stored at", details.path)]
+    facts += [
+        (f"found ({place.how or 'known'})" if place.present else "was at", place.path) for place in details.locations
+    ]
+    facts += [("deployed to", path) for path in details.deployed]
+    for name, value in facts:
+        if value:
+            output.line(f"{name:16}{value}")
+
+
+@click.command(cls=HubCommand, name="set")
+@click.argument("model")
+@click.option("--type", "kind", help="What it is; '' lets the rules decide again.")
+@click.option("--sub-type", help="Its finer family; '' lets the rules decide again.")
+@click.option("--base", help="Its base family; '' lets the rules decide again.")
+@click.option("--tag", "add_tags", multiple=True, help="Add a tag (may be repeated).")
+@click.option("--untag", "remove_tags", multiple=True, help="Remove a tag (may be repeated).")
+@click.option("--note", help="A note of yours; '' removes it.")
+@click.option("--dry-run", is_flag=True, help="Only say which model it would be.")
+@click.pass_obj
+def set_fields(
+    session: Session,
+    model: str,
+    kind: str | None,
+    sub_type: str | None,
+    base: str | None,
+    add_tags: Sequence[str],
+    remove_tags: Sequence[str],
+    note: str | None,
+    dry_run: bool,
+) -> int:
+    """Correct MODEL by hand. What is set here outlives every reclassification."""
+    given = {"type": kind, "sub_type": sub_type, "base": base}
+    fields = {name: value for name, value in given.items() if value is not None}
+    if not fields and not add_tags and not remove_tags and note is None:
+        raise click.UsageError("Nothing to set; see --help.")
+    with open_hub(output.settings(session), create=False) as hub:
+        if dry_run:
+            changed = hub.models.resolve(model)
+        else:
+            changed = hub.models.correct(model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note)
+    if session.json:
+        output.write_json(changed)
+    elif not session.quiet:
+        words = " ".join(dict.fromkeys(word for word in (changed.type, changed.base, changed.sub_type) if word))
+        output.line(
+            f"{changed.id}  {changed.filename}: {words}" + (f"  [{', '.join(changed.tags)}]" if changed.tags else "")
+        )
+    return 0
+
+
+@click.command(cls=HubCommand)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--all", "everything", is_flag=True, help="Every model.")
+@click.option("--stale", is_flag=True, help="Models judged by other rules, or marked (the default).")
+@click.option("--dry-run", is_flag=True, help="Count what would change.")
+@click.pass_obj
+def reclassify(session: Session, models: Sequence[str], everything: bool, stale: bool, dry_run: bool) -> int:
+    """Judge models again by the rules in force. What was set by hand stays."""
+    if sum((bool(models), everything, stale)) > 1:
+        raise click.UsageError("Name models, or use --all, or --stale.")
+    with open_hub(output.settings(session), create=False) as hub:
+        chosen = [hub.models.resolve(name) for name in models] or None
+        if everything:
+            chosen = hub.models.find(ModelFilter())
+        value, problems = output.follow(hub.models.reclassify(chosen, dry_run=dry_run), session, output.say_problem)
+    if session.json:
+        output.write_json(output.result_line(value))
+    elif not session.quiet:
+        would = "would change" if dry_run else "changed"
+        output.line(f"{value.models} models judged, {value.changed} {would}, {value.unreachable} could not be reached.")
+    return output.WITH_PROBLEMS if problems else 0
+
+
+@click.command(cls=HubCommand)
+@click.pass_obj
+def types(session: Session) -> int:
+    """List the model types, those of your own rules among them."""
+    from modelhub.core.places import HubPlaces  # noqa: PLC0415
+
+    settings = output.settings(session)
+    if HubPlaces(settings.hub).library.exists():
+        with open_hub(settings, create=False) as hub:
+            known = hub.models.types()
+    else:
+        known = list(Judge(settings.confidence_threshold).book.types.items())
+    if session.json:
+        output.write_json({"types": [{"name": name, "display_name": shown} for name, shown in known]})
+    else:
+        output.table(("type", "name"), known)
+    return 0
+
+
+@click.command(cls=HubCommand)
+@click.pass_obj
+def stats(session: Session) -> int:
+    """Count models and bytes by type."""
+    with open_hub(output.settings(session), create=False) as hub:
+        counts = hub.models.statistics()
+    models, total = sum(count.models for count in counts), sum(count.size for count in counts)
+    if session.json:
+        output.write_json({"models": models, "size": total, "types": counts})
+    else:
+        rows = [
+            (count.type, str(count.models), output.percent(count.share), output.size(count.size)) for count in counts
+        ]
+        output.table(("type", "models", "share", "size"), rows, right=("models", "share", "size"))
+        output.told(f"{models} models, {output.size(total)}.")
+    return 0

@@ -1,0 +1,207 @@
+"""How results are said: tables and bars for people, JSON for programs. Results go to stdout, the rest to stderr."""
+
+import base64
+import dataclasses
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+from rich.text import Text
+
+from modelhub.cli.app import Session
+from modelhub.core import config
+from modelhub.core.config import Settings
+from modelhub.core.events import TROUBLE, Event, FileSeen, Problem, Progress, Result, Task
+from modelhub.core.names import human_size, is_utf8, printable, storable
+
+T = TypeVar("T")
+
+WITH_PROBLEMS = 3
+_WIDE = 10_000
+_JSON_PROGRESS_SECONDS = 1.0
+
+
+def settings(session: Session) -> Settings:
+    return config.load(os.environ, hub=session.hub, config=session.config)
+
+
+def plain(value: Any) -> Any:
+    """A frozen value as JSON types. Text that is not UTF-8 gets a companion `<key>_b64` with the exact bytes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        kind = getattr(type(value), "kind", None)
+        return plain({"kind": kind} | fields if kind else fields)
+    if isinstance(value, Mapping):
+        made: dict[str, Any] = {}
+        for key, item in value.items():
+            made[storable(str(key))] = plain(item)
+            if isinstance(item, str) and not is_utf8(item):
+                made[f"{key}_b64"] = base64.b64encode(os.fsencode(item)).decode("ascii")
+        return made
+    if isinstance(value, str):
+        return storable(value)
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    return value if isinstance(value, int | float | bool | None) else storable(str(value))
+
+
+def write_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def result_line(value: Any) -> dict[str, Any]:
+    """The last line of a task: the value's own fields beside `kind`."""
+    fields = plain(value)
+    return {"kind": "result"} | (fields if isinstance(fields, dict) else {"value": fields})
+
+
+def console() -> Console:
+    """stdout; cells are cut to fit on a terminal only."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, soft_wrap=False)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
+    """A table of inert text; columns named in `right` are set right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        flexible = name in ("name", "path", "because", "message", "value")
+        made.add_column(
+            Text(name),
+            justify="right" if name in right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            ratio=None,
+            min_width=12 if flexible else len(name),
+        )
+    for row in rows:
+        made.add_row(*(Text(printable(cell)) for cell in row))
+    console().print(made)
+
+
+def line(text: str = "") -> None:
+    click.echo(printable(text))
+
+
+def told(text: str) -> None:
+    """A remark for people, on stderr."""
+    click.echo(printable(text), err=True)
+
+
+def size(value: int) -> str:
+    return human_size(value)
+
+
+def percent(value: float) -> str:
+    return f"{value:.0%}"
+
+
+def parse_size(text: str) -> int:
+    """``2G``, ``500MB``, ``1.5 GiB`` or plain bytes."""
+    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+    cleaned = text.strip().lower().removesuffix("b").strip()
+    binary = cleaned.endswith("i")
+    cleaned = cleaned.removesuffix("i").strip()
+    number, unit = (cleaned[:-1], cleaned[-1]) if cleaned[-1:].isalpha() else (cleaned, "")
+    try:
+        factor = units[unit] if not binary else 1024 ** (list(units).index(unit))
+        value = int(float(number) * factor)
+    except (KeyError, ValueError, OverflowError) as error:
+        raise click.BadParameter(f"{text!r} is no size; write 500MB, 2G or a number of bytes.") from error
+    if value < 0:
+        raise click.BadParameter("A size cannot be negative.")
+    return value
+
+
+def follow(task: Task[T], session: Session, say: Callable[[Event], None]) -> tuple[T, int]:
+    """Run a task to its end: its value, and the number of problems met. Closing it cancels it (Ctrl-C)."""
+    problems = 0
+    value: list[T] = []
+    with _watching(session) as watch:
+        try:
+            for event in task:
+                if isinstance(event, Result):
+                    value.append(event.value)
+                    continue
+                if isinstance(event, Problem) or (isinstance(event, FileSeen) and event.outcome in TROUBLE):
+                    problems += 1
+                if isinstance(event, Progress):
+                    watch.progress(event)
+                elif session.json:
+                    write_json(event)
+                else:
+                    watch.say(event, say)
+        finally:
+            task.close()
+    return value[0], problems
+
+
+def _watching(session: Session) -> "_Watch":
+    return _Watch(session, show=sys.stderr.isatty() and not session.quiet and not session.json)
+
+
+class _Watch:
+    """A bar on a terminal, progress lines in JSON, nothing elsewhere."""
+
+    def __init__(self, session: Session, *, show: bool) -> None:
+        self._json = session.json
+        self._last = 0.0
+        self._bar: Bar | None = None
+        if show:
+            self._bar = Bar(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.fields[count]}"),
+                TimeElapsedColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=None, count="")
+
+    def __enter__(self) -> Self:
+        if self._bar is not None:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def progress(self, event: Progress) -> None:
+        if self._bar is not None:
+            count = size(event.done) if event.unit == "bytes" else f"{event.done:,} {event.unit}"
+            name = printable(os.path.basename(event.item))[:40]
+            self._bar.update(
+                self._task,
+                description=name.ljust(40),
+                completed=event.done,
+                total=event.total or None,
+                count=count,
+            )
+        elif self._json and time.monotonic() - self._last > _JSON_PROGRESS_SECONDS:
+            self._last = time.monotonic()
+            write_json(event)
+
+    def say(self, event: Event, say: Callable[[Event], None]) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        say(event)
+        if self._bar is not None:
+            self._bar.start()
+
+
+def say_problem(event: Event) -> None:
+    """Problems, and files that were not taken, in one line each on stderr."""
+    if isinstance(event, Problem):
+        told(f"! {event.message} {event.hint}".rstrip())
+    elif isinstance(event, FileSeen) and event.outcome in TROUBLE:
+        told(f"! {event.outcome}: {event.path}: {event.message}")

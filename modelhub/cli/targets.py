@@ -1,0 +1,131 @@
+"""targets: list, add, edit, remove, enable, disable, map."""
+
+import click
+
+from modelhub.cli import output
+from modelhub.cli.app import HubGroup, Session
+from modelhub.core.deployment import Target
+from modelhub.services.hub import open_hub
+
+
+@click.group(cls=HubGroup, invoke_without_command=True)
+@click.pass_context
+def targets(context: click.Context) -> int:
+    """List and change the places models are deployed to."""
+    if context.invoked_subcommand is None:
+        return int(context.invoke(list_targets))
+    return 0
+
+
+@targets.command(name="list")
+@click.pass_obj
+def list_targets(session: Session) -> int:
+    """List the targets."""
+    with open_hub(output.settings(session)) as hub:
+        found = hub.deployment.targets()
+    if session.json:
+        output.write_json({"targets": found})
+    else:
+        rows = [
+            (one.name, one.display_name, "yes" if one.enabled else "no", str(len(one.folders)), one.base_path)
+            for one in found
+        ]
+        output.table(("target", "name", "enabled", "types", "path"), rows, right=("types",))
+    return 0
+
+
+@targets.command()
+@click.argument("name")
+@click.argument("path", required=False, default="")
+@click.option("--app", default="folder", help="The app it is: comfyui, forge, wan, image_upscale or folder (default).")
+@click.option("--display-name", default="", help="How it is shown.")
+@click.option("--disabled", is_flag=True, help="Do not deploy to it yet.")
+@click.option("--dry-run", is_flag=True, help="Only check.")
+@click.pass_obj
+def add(session: Session, name: str, path: str, app: str, display_name: str, disabled: bool, dry_run: bool) -> int:
+    """Add a target NAME at PATH; its app gives it its folders."""
+    with open_hub(output.settings(session)) as hub:
+        if dry_run:
+            return _say(
+                session,
+                hub.deployment.preview_target(name, path, app=app, display_name=display_name, enabled=not disabled),
+            )
+        return _say(
+            session,
+            hub.deployment.add_target(name, path, app=app, display_name=display_name, enabled=not disabled),
+        )
+
+
+@targets.command()
+@click.argument("name")
+@click.option("--path", default="", help="Its base path.")
+@click.option("--display-name", default="", help="How it is shown.")
+@click.pass_obj
+def edit(session: Session, name: str, path: str, display_name: str) -> int:
+    """Change the path or the shown name of target NAME."""
+    with open_hub(output.settings(session)) as hub:
+        return _say(session, hub.deployment.change_target(name, path=path, display_name=display_name))
+
+
+@targets.command()
+@click.argument("name")
+@click.option("--path", default="", help="Its base path, if it is another.")
+@click.pass_obj
+def enable(session: Session, name: str, path: str) -> int:
+    """Deploy to target NAME from now on."""
+    with open_hub(output.settings(session)) as hub:
+        return _say(session, hub.deployment.change_target(name, enabled=True, path=path))
+
+
+@targets.command()
+@click.argument("name")
+@click.pass_obj
+def disable(session: Session, name: str) -> int:
+    """Do not deploy to target NAME any more; its links stay."""
+    with open_hub(output.settings(session)) as hub:
+        return _say(session, hub.deployment.change_target(name, enabled=False))
+
+
+@targets.command()
+@click.argument("name")
+@click.pass_obj
+def remove(session: Session, name: str) -> int:
+    """Forget target NAME. Undeploy it first."""
+    with open_hub(output.settings(session)) as hub:
+        hub.deployment.remove_target(name)
+    if session.json:
+        output.write_json({"removed": name})
+    elif not session.quiet:
+        output.line(f"{name} is forgotten.")
+    return 0
+
+
+@targets.command(name="map")
+@click.argument("name")
+@click.argument("model_type", required=False, metavar="[TYPE]")
+@click.argument("folder", required=False, metavar="[FOLDER]")
+@click.option("--remove", "removing", is_flag=True, help="Deploy this type no more.")
+@click.pass_obj
+def map_type(session: Session, name: str, model_type: str | None, folder: str | None, removing: bool) -> int:
+    """Show the folders of target NAME, or set the FOLDER that models of TYPE go to."""
+    if model_type and not folder and not removing:
+        raise click.UsageError("Name the folder too, or use --remove.")
+    with open_hub(output.settings(session)) as hub:
+        if model_type:
+            target = hub.deployment.map_type(name, model_type, None if removing else folder)
+        else:
+            target = hub.deployment.target(name)
+    if session.json:
+        output.write_json(target)
+    elif not session.quiet:
+        output.table(("type", "folder"), sorted(target.folders.items()))
+    return 0
+
+
+def _say(session: Session, target: Target) -> int:
+    if session.json:
+        output.write_json(target)
+    elif not session.quiet:
+        state = "enabled" if target.enabled else "disabled"
+        output.line(f"{target.name} ({target.display_name}), {state}: {target.base_path}")
+    return 0

@@ -1,0 +1,66 @@
+"""Where things live on each platform: settings, the default hub, and the files shipped with us."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+APP = "modelhub"
+_PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def bundled(name: str) -> Path:
+    """A file or folder shipped with the program: beside the package in a checkout, inside it in a wheel."""
+    checkout = _PACKAGE.parent
+    if (checkout / "pyproject.toml").is_file():
+        return checkout / name
+    return _PACKAGE / "_bundled" / name
+
+
+def user_config_file(environ: Mapping[str, str]) -> Path:
+    chosen = environ.get("MODELHUB_CONFIG")
+    if chosen:
+        return Path(chosen).expanduser()
+    return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.yaml"
+
+
+def default_hub() -> Path:
+    return Path(platformdirs.user_data_dir(APP, appauthor=False)) / "hub"
+
+
+def expand(path: str) -> str:
+    """`path` with `~` replaced and made absolute, links in it left as they are."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+@dataclass(frozen=True, slots=True)
+class HubPlaces:
+    """The layout of a hub, which is a promise to people who look into it."""
+
+    root: Path
+
+    @property
+    def library(self) -> Path:
+        return self.root / "modelhub.db"
+
+    @property
+    def rules(self) -> Path:
+        return self.root / "classification.db"
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def partial(self) -> Path:
+        return self.root / "partial"
+
+    @property
+    def backups(self) -> Path:
+        return self.root / "backups"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.yaml"

@@ -1,0 +1,1 @@
+"""The only part that walks folders, hashes files and makes links."""

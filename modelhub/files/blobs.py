@@ -1,0 +1,185 @@
+"""The store of contents: `models/<sha256>/<original file name>`.
+
+A final name always means complete, verified, durable content: content is staged under `partial/`, made
+durable there, and only then given its name, which never replaces anything.
+"""
+
+import contextlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from modelhub.core.errors import Changed, HashMismatch
+from modelhub.core.places import HubPlaces
+from modelhub.core.types import Digests, Sha256
+from modelhub.files import digest, links
+
+READ_ONLY = 0o444
+_HEX = frozenset("0123456789abcdef")
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """Content in `partial/`, complete and verified, waiting for its name."""
+
+    path: str
+    sha256: Sha256
+    name: str
+
+
+class Blobs:
+    """The contents of one hub."""
+
+    def __init__(self, places: HubPlaces) -> None:
+        self.root = str(places.models)
+        self._partial = places.partial
+
+    def folder(self, sha256: str) -> str:
+        return os.path.join(self.root, sha256)
+
+    def addresses(self) -> set[str]:
+        """Every SHA-256 that has a folder in the store."""
+        try:
+            return {entry.name for entry in os.scandir(self.root) if is_address(entry.name)}
+        except FileNotFoundError:
+            return set()
+
+    def files(self, sha256: str) -> list[os.DirEntry[str]]:
+        """The regular files of a blob's folder, without the `.hash` notes of the first version."""
+        try:
+            entries = sorted(os.scandir(self.folder(sha256)), key=lambda entry: entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        found = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
+        return [entry for entry in found if not _is_note(entry.name, found)]
+
+    def find(self, sha256: str, size: int) -> str | None:
+        """Path of the stored content, None if it is not here; HashMismatch if what is here cannot be it."""
+        for entry in self.files(sha256):
+            if entry.stat(follow_symlinks=False).st_size != size:
+                raise HashMismatch(
+                    f"The stored file {sha256} is damaged: {entry.stat().st_size} bytes where {size} are right.",
+                    hint="Run `modelhub verify`; your file was left where it is.",
+                )
+            return entry.path
+        return None
+
+    def publish(self, staged: Sequence[Staged]) -> None:
+        """Give staged contents their final names, durably: content first, then names, then folders."""
+        for one in staged:
+            os.chmod(one.path, READ_ONLY)
+        links.sync(one.path for one in staged)
+        for one in staged:
+            folder = self.folder(one.sha256)
+            os.makedirs(folder, exist_ok=True)
+            if self.files(one.sha256) or not links.publish(one.path, os.path.join(folder, one.name)):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(one.path)
+        if staged:
+            links.sync([*(self.folder(one.sha256) for one in staged), self.root])
+
+    def contains(self, path: str) -> str | None:
+        """The address, if `path` names a file in the store of this hub."""
+        prefix = self.root + os.sep
+        if not path.startswith(prefix):
+            return None
+        address = path[len(prefix) :].split(os.sep, 1)[0]
+        return address if is_address(address) else None
+
+
+def is_address(name: str) -> bool:
+    return len(name) == 64 and _HEX.issuperset(name)
+
+
+def _is_note(name: str, files: list[os.DirEntry[str]]) -> bool:
+    """`model.hash` beside `model.safetensors`: a text file of the first version."""
+    stem, extension = os.path.splitext(name)
+    return extension == ".hash" and any(other.name != name and other.name.startswith(stem) for other in files)
+
+
+class Staging:
+    """A folder of this process under `partial/`, held by a lock, swept by the next one after a crash."""
+
+    def __init__(self, places: HubPlaces) -> None:
+        self._partial = places.partial
+        self._name = uuid.uuid4().hex
+        self._exit = contextlib.ExitStack()
+        self.folder = str(self._partial / self._name)
+
+    def __enter__(self) -> Self:
+        self._partial.mkdir(parents=True, exist_ok=True)
+        self._sweep()
+        self._exit.enter_context(links.try_lock(self._lock_file(self._name)))
+        os.mkdir(self.folder)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock_file(self._name).unlink(missing_ok=True)
+        self._exit.close()
+
+    def _lock_file(self, name: str) -> Path:
+        return self._partial / f"{name}.lock"
+
+    def _sweep(self) -> None:
+        """Remove what processes that are gone left behind: only folders of ours, only if their lock is free."""
+        for lock in self._partial.glob("*.lock"):
+            folder = self._partial / lock.stem
+            with links.try_lock(lock) as free:
+                if free:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    lock.unlink(missing_ok=True)
+
+    def place(self, stream: BinaryIO, source: str, digests: Digests, *, keep: bool, tick: Tick | None = None) -> Staged:
+        """Stage the content of the open file `stream` that stands at `source`.
+
+        With `keep` the user's file stays as it is, so the store gets a copy (copy-on-write where the file
+        system can); without, a second name of the same file where that is possible.
+        """
+        target = os.path.join(self.folder, uuid.uuid4().hex)
+        staged = Staged(target, digests.sha256, os.path.basename(source))
+        if not keep and links.hard_link(source, target):
+            mine, theirs = os.lstat(target), os.fstat(stream.fileno())
+            if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
+                raise Changed("It was replaced by another file meanwhile.", hint="Scan again.")
+        else:
+            _copy(stream, target, digests, tick)
+        return staged
+
+
+def _copy(stream: BinaryIO, target: str, digests: Digests, tick: Tick | None) -> None:
+    """Copy and verify: what was written is read back and must have the digest."""
+    with open(target, "xb", buffering=0) as copy:
+        stream.seek(0)
+        if not links.reflink(stream, copy):
+            for block in _blocks(stream):
+                _write(copy, block)
+                if tick is not None:
+                    tick(len(block))
+            copy.truncate(digests.size)
+    with digest.open_regular(target) as written:
+        if digest.digests(written).sha256 != digests.sha256:
+            raise Changed("Its copy has other content: it was written to meanwhile.", hint="Scan again.")
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    while block := stream.read(digest.BLOCK):
+        yield block
+
+
+def _write(copy: BinaryIO, block: bytes) -> None:
+    """Blocks of zeros stay holes, so that a sparse file stays sparse."""
+    if not block.strip(b"\0"):
+        copy.seek(len(block), os.SEEK_CUR)
+        return
+    view = memoryview(block)
+    while view:
+        view = view[copy.write(view) :]

@@ -1,0 +1,205 @@
+"""Links, durable renames and locks: the differences between platforms and file systems live here.
+
+Nothing in here replaces or removes a thing that it has not looked at in the moment before.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO
+
+from modelhub.core.errors import Changed, Conflict, Unreadable
+from modelhub.core.names import printable
+
+_FICLONE = 0x40049409
+_SYNC_THREADS = 16
+_NO_HARD_LINK = {
+    errno.EXDEV,
+    errno.EPERM,
+    errno.EOPNOTSUPP,
+    errno.ENOTSUP,
+    errno.EMLINK,
+    errno.ENOSYS,
+    errno.EACCES,
+}
+_NO_PRIVILEGE = 1314
+"""Windows: making links needs Developer Mode or an administrator."""
+
+
+def target_of(path: str) -> str | None:
+    """What the link at `path` points to, as written in it; None if no link is there."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def what_stands_at(path: str) -> str:
+    """For a conflict: what is in the way."""
+    found = lstat(path)
+    if found is None:
+        return "nothing"
+    if stat.S_ISLNK(found.st_mode):
+        return f"a link to {printable(target_of(path) or '?')}"
+    return "a folder" if stat.S_ISDIR(found.st_mode) else "a file"
+
+
+def make_symlink(source: str, path: str) -> None:
+    """A new symlink at `path`; Conflict if anything stands there. Parents are made."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    try:
+        os.symlink(source, path)
+    except FileExistsError as error:
+        raise Conflict(f"{printable(path)} is taken by {what_stands_at(path)}.", hint="Move it away.") from error
+    except OSError as error:
+        if getattr(error, "winerror", None) == _NO_PRIVILEGE:
+            raise Unreadable(
+                "Windows does not let this account make symlinks.",
+                hint="Switch on Developer Mode in the settings.",
+            ) from error
+        raise
+
+
+def remove_symlink(path: str, expected: str) -> bool:
+    """Remove the link at `path` if it still points to `expected`; False if it is gone or not as we left it."""
+    if target_of(path) != expected:
+        return False
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_ns: int) -> None:
+    """Put a link to `source` where a file stood, atomically, if it is still the file we know."""
+    temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
+    os.symlink(source, temporary)
+    try:
+        require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def remove_file(path: str, *, inode: int, size: int, mtime_ns: int) -> None:
+    """Remove a file that lives on in the store, if it is still the file we know."""
+    require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
+    os.unlink(path)
+
+
+def require_unchanged(path: str, *, inode: int, size: int, mtime_ns: int) -> None:
+    found = os.lstat(path)
+    if (found.st_ino, found.st_size, found.st_mtime_ns) != (inode, size, mtime_ns):
+        raise Changed(f"{printable(path)} was replaced or written to meanwhile.", hint="Scan again.")
+
+
+def hard_link(source: str, target: str) -> bool:
+    """A second name for the file; False where the file system or the distance does not allow one."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in _NO_HARD_LINK:
+            return False
+        raise
+    return True
+
+
+def publish(staged: str, final: str) -> bool:
+    """Give complete content its final name; False if the name was taken meanwhile (nothing is replaced)."""
+    try:
+        os.link(staged, final, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINK:
+            raise
+        if os.path.lexists(final):
+            return False
+        os.rename(staged, final)
+        return True
+    os.unlink(staged)
+    return True
+
+
+def reflink(source: BinaryIO, target: BinaryIO) -> bool:
+    """Share the content copy-on-write, where the file system can (btrfs, xfs, bcachefs on Linux)."""
+    if not sys.platform.startswith("linux"):
+        return False
+    import fcntl  # noqa: PLC0415  (POSIX only)
+
+    try:
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+    except OSError:
+        return False
+    return True
+
+
+def sync(paths: Iterable[str]) -> None:
+    """Make files or folders durable. Many at once, since a journal writes them together."""
+    unique = list(dict.fromkeys(paths))
+    if len(unique) == 1:
+        _sync_one(unique[0])
+    elif unique:
+        with ThreadPoolExecutor(min(_SYNC_THREADS, len(unique))) as pool:
+            list(pool.map(_sync_one, unique))
+
+
+def _sync_one(path: str) -> None:
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except PermissionError:
+        if os.name == "nt":  # folders cannot be opened there, and need not be
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def try_lock(path: Path) -> Iterator[bool]:
+    """Hold an exclusive lock on `path` while the block runs; yields False if another process holds it.
+
+    The lock is the kernel's and dies with the process: the file itself means nothing.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    try:
+        yield _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        import msvcrt  # noqa: PLC0415
+
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+    import fcntl  # noqa: PLC0415
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""What a file says about itself. Headers only; nothing is ever executed or unpickled."""

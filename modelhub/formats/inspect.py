@@ -1,0 +1,99 @@
+"""Which format a file has, by its content. The suffix only tells a disguise from an honest name."""
+
+import re
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import BinaryIO
+
+from modelhub.core.types import Inspection, MetaValue, Tensor
+from modelhub.formats import gguf, pickles, safetensors
+from modelhub.formats.broken import BrokenFile
+
+HEAD = 4096
+"""Bytes read to recognise a format."""
+
+_Reader = Callable[[BinaryIO, int], tuple[dict[str, Tensor], dict[str, MetaValue]]]
+_LFS = b"version https://git-lfs.github.com/spec/"
+_HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
+_JSON_ANSWER = re.compile(rb'\s*\{\s*"(?:error|message|detail|errors|code|status)"')
+_ONNX = re.compile(rb"\x08[\x01-\x20](?:[\x12\x1a\x22\x32\x3a\x42]|\x28)", re.DOTALL)
+_GGML = {b"lmgg": "ggml", b"fmgg": "ggml", b"tjgg": "ggml", b"algg": "ggml"}
+_CODE_FREE = {".safetensors", ".sft", ".gguf", ".onnx"}
+"""Suffixes that promise a file without code; a pickle or an archive under one is a disguise."""
+
+
+def inspect(stream: BinaryIO, size: int, name: str) -> Inspection:
+    """Read the header of an open file of `size` bytes. `name` is used to tell disguises only."""
+    stream.seek(0)
+    head = stream.read(HEAD)
+    suffix = PurePath(name).suffix.lower()
+    if head.startswith(gguf.MAGIC):
+        return _read("gguf", gguf.read, stream, size)
+    if pickles.is_zip(head) or pickles.is_pickle(head):
+        return _code_bearing(stream, size, head, suffix)
+    if safetensors.looks_like(head):
+        return _read("safetensors", safetensors.read, stream, size)
+    return _other(head, size, suffix)
+
+
+def _read(container: str, reader: _Reader, stream: BinaryIO, size: int) -> Inspection:
+    try:
+        tensors, metadata = reader(stream, size)
+    except BrokenFile as broken:
+        return Inspection(container, size, "broken", broken.code, broken.message)
+    return Inspection(container, size, tensors=tensors, metadata=metadata)
+
+
+def _code_bearing(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
+    container = pickles.container(stream, size, head)
+    if suffix in _CODE_FREE:
+        what = "an archive" if pickles.is_zip(head) else "a pickle"
+        return Inspection(
+            container, size, "unsafe", "disguised", f"Named {suffix} but holds {what}, which can carry code."
+        )
+    if container == "zip":
+        return Inspection("zip", size, "not_model", "archive", "A zip archive without a PyTorch model in it.")
+    state, code, message = pickles.judge(container, stream, size)
+    return Inspection(container, size, state, code, message)
+
+
+def _other(head: bytes, size: int, suffix: str) -> Inspection:
+    impostor = _impostor(head)
+    if impostor is not None:
+        return Inspection(impostor[0], size, "not_model", *impostor)
+    container = _recognised(head, suffix)
+    if container:
+        return Inspection(container, size)
+    if suffix in _CODE_FREE:
+        return Inspection("unknown", size, "broken", "wrong_content", f"Named {suffix} but holds something else.")
+    return Inspection("unknown", size, "not_model", "not_a_model", "The content is of no known model format.")
+
+
+def _impostor(head: bytes) -> tuple[str, str] | None:
+    """Code and sentence for what often lies about under a model's name."""
+    if not head:
+        return "empty", "The file is empty."
+    if head.startswith(_LFS):
+        return "lfs_pointer", _lfs_message(head)
+    if _HTML.match(head) or _JSON_ANSWER.match(head):
+        return "web_page", "A web page or error answer was saved in place of a model."
+    if not any(head):
+        return "partial_download", "The file starts with zeros: an unfinished download."
+    return None
+
+
+def _recognised(head: bytes, suffix: str) -> str:
+    """Formats that are told by their first bytes and not yet looked into."""
+    if head[:4] in _GGML:
+        return "ggml"
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return "hdf5"
+    if head[4:8] == b"TFL3":
+        return "tflite"
+    return "onnx" if suffix in ("", ".onnx") and _ONNX.match(head) else ""
+
+
+def _lfs_message(head: bytes) -> str:
+    found = re.search(rb"^size (\d{1,19})$", head, re.MULTILINE)
+    stands_for = f" for {int(found[1]):,} bytes" if found else ""
+    return f"A Git LFS pointer{stands_for}; run `git lfs pull` in its repository to get the model."

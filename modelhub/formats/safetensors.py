@@ -1,0 +1,114 @@
+"""The header of a safetensors file, read and checked as strictly as the format's own library.
+
+Layout (https://huggingface.co/docs/safetensors): 8 bytes header length, little-endian; a JSON object
+of `name: {dtype, shape, data_offsets}` with an optional `__metadata__` of strings; the tensors' bytes.
+"""
+
+import json
+from math import prod
+from typing import Any, BinaryIO
+
+import msgspec
+
+from modelhub.core.types import MetaValue, Tensor
+from modelhub.formats.broken import BrokenFile
+
+MAX_HEADER = 100_000_000
+"""Bytes; the library's own limit."""
+
+MAX_TENSORS = 1_000_000
+
+BITS = {
+    "BOOL": 8, "U8": 8, "I8": 8, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32, "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+}  # fmt: skip
+"""Bits of one element of each dtype."""
+
+_UNSIGNED_64 = 1 << 64
+
+
+class _Entry(msgspec.Struct, gc=False):
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+_names = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_entry = msgspec.json.Decoder(_Entry)
+_strings = msgspec.json.Decoder(dict[str, str])
+
+
+def looks_like(head: bytes) -> bool:
+    """Whether a file that starts with `head` (16 bytes or more) claims to be safetensors."""
+    return len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < _UNSIGNED_64 >> 16
+
+
+def read(stream: BinaryIO, size: int) -> tuple[dict[str, Tensor], dict[str, MetaValue]]:
+    """Tensors and metadata of the file; BrokenFile if the library would refuse it."""
+    stream.seek(0)
+    length = int.from_bytes(stream.read(8), "little")
+    if length > MAX_HEADER:
+        raise BrokenFile("header_too_large", f"The header claims {length} bytes; the format allows {MAX_HEADER}.")
+    if length > size - 8:
+        raise BrokenFile("truncated", f"The header claims {length} bytes, and the file ends after {size - 8}.")
+    header = stream.read(length)
+    entries, metadata = _decode(header)
+    _check_layout(entries, size - 8 - length)
+    return {name: Tensor(entry.dtype, entry.shape) for name, entry in entries.items()}, metadata
+
+
+def _decode(header: bytes) -> tuple[dict[str, _Entry], dict[str, MetaValue]]:
+    try:
+        raw = _names.decode(header)
+        own = raw.pop("__metadata__", None)
+        if len(raw) > MAX_TENSORS:
+            raise BrokenFile("too_many_tensors", f"{len(raw)} tensors; more than {MAX_TENSORS} are not read.")
+        metadata: dict[str, MetaValue] = dict(_strings.decode(own)) if own is not None else {}
+        entries = {name: _entry.decode(value) for name, value in raw.items()}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise BrokenFile("bad_header", f"The header is not what the format asks for: {error}.") from error
+    _refuse_duplicates(header, len(entries))
+    return entries, metadata
+
+
+def _refuse_duplicates(header: bytes, tensors: int) -> None:
+    """Two values under one name are read differently by different programs, so they are an attack.
+
+    Inside a string the quotes would be escaped, so the raw counts differ only for duplicates or for
+    keys spelt with escapes; only then the slow parser that sees every pair has the last word.
+    """
+    keys = (b'"dtype"', b'"shape"', b'"data_offsets"')
+    if all(header.count(key) == tensors for key in keys) and header.count(b'"__metadata__"') <= 1:
+        return
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise BrokenFile("duplicate_key", "The header names something twice.")
+        return found
+
+    try:
+        json.loads(header, object_pairs_hook=unique)
+    except (ValueError, RecursionError) as error:
+        raise BrokenFile("bad_header", "The header is not valid JSON.") from error
+
+
+def _check_layout(entries: dict[str, _Entry], data: int) -> None:
+    """The tensors must fill the `data` bytes after the header exactly, without overlap or hole."""
+    position = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
+        begin, end = entry.data_offsets
+        bits = BITS.get(entry.dtype)
+        if bits is None:
+            raise BrokenFile("unknown_dtype", f"Tensor {name[:200]!r} has the unknown dtype {entry.dtype[:40]!r}.")
+        if begin != position or end < begin or (entry.shape and min(entry.shape) < 0):
+            raise BrokenFile("bad_offsets", f"Tensor {name[:200]!r} does not follow the one before it.")
+        if (end - begin) * 8 != prod(entry.shape) * bits:
+            raise BrokenFile("bad_shape", f"Tensor {name[:200]!r} has a shape that does not fit its bytes.")
+        position = end
+    if position > data:
+        raise BrokenFile("truncated", f"The tensors need {position} bytes and the file has {data} for them.")
+    if position < data:
+        raise BrokenFile("trailing_bytes", f"{data - position} bytes follow the last tensor; the format allows none.")

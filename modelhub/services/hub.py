@@ -1,0 +1,147 @@
+"""The composition root: a hub on disk, opened, with everything a door may ask of it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from modelhub.core.config import Settings
+from modelhub.core.errors import NotFound, from_os_error
+from modelhub.core.events import Task
+from modelhub.core.names import printable
+from modelhub.core.places import HubPlaces, bundled
+from modelhub.core.types import Adopt
+from modelhub.files.blobs import Blobs, Staging
+from modelhub.services.deploy import Deployment
+from modelhub.services.judge import Judge, require_exists
+from modelhub.services.library import Models
+from modelhub.services.scan import Scanner, ScanSummary
+from modelhub.services.upkeep import Upkeep
+from modelhub.store import migrate
+from modelhub.store.engine import Database
+from modelhub.store.found import FoundFiles
+from modelhub.store.library import Library
+from modelhub.store.migrate import Status
+from modelhub.store.rules import Rules
+from modelhub.store.targets import Targets
+
+
+@dataclass
+class Hub:
+    """An open hub. Close it, or use it as a context manager."""
+
+    settings: Settings
+    places: HubPlaces
+    models: Models
+    deployment: Deployment
+    upkeep: Upkeep
+    judge: Judge
+    upgraded_from: tuple[Path, ...]
+    _databases: tuple[Database, Database]
+    _found_files: FoundFiles
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for database in self._databases:
+            database.close()
+
+    def scan(self, paths: Sequence[str], *, adopt: Adopt | None = None, dry_run: bool = False) -> Task[ScanSummary]:
+        """Take the models under `paths` into the hub; see Scanner.scan. Raises NotFound for a path that is gone."""
+        roots = [require_exists(path) for path in paths]
+        scanner = Scanner(self.settings, Blobs(self.places), self._found_files, self.judge)
+        mode = adopt or self.settings.adopt
+        return scanner.scan(roots, adopt=mode, staging=lambda: Staging(self.places), dry_run=dry_run)
+
+
+def open_hub(settings: Settings, *, create: bool = True) -> Hub:
+    """Open the hub of these settings: made if it is new (and `create`), upgraded if it is old.
+
+    A hub made by the first version is adopted in place after a backup. Raises NotFound without `create`
+    where there is none, SchemaTooNew for one of a newer program.
+    """
+    places = HubPlaces(settings.hub)
+    if not places.library.exists():
+        if not create:
+            raise NotFound(f"There is no hub in {printable(places.root)}.", hint="`modelhub scan PATH` makes one.")
+        _make_folders(places)
+    saved = _upgrade(places)
+    library_database, rules_database = Database(places.library), Database(places.rules)
+    rules = Rules(rules_database)
+    if os.access(places.rules, os.W_OK) and os.access(places.root, os.W_OK):
+        rules.renew(bundled("classification_seed"))
+    judge = Judge(settings.confidence_threshold, rules)
+    library, found_files, targets = (
+        Library(library_database),
+        FoundFiles(library_database),
+        Targets(library_database),
+    )
+    models = Models(library, found_files, targets, Blobs(places), judge)
+    deployment = Deployment(library, targets, models)
+    if "new" in saved and targets.is_empty():
+        deployment.create_defaults()
+    return Hub(
+        settings=settings,
+        places=places,
+        models=models,
+        deployment=deployment,
+        upkeep=Upkeep(settings, places, library_database, library, found_files, targets, judge),
+        judge=judge,
+        upgraded_from=tuple(path for path in saved.values() if path is not None),
+        _databases=(library_database, rules_database),
+        _found_files=found_files,
+    )
+
+
+def _make_folders(places: HubPlaces) -> None:
+    try:
+        places.models.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, f"The hub {printable(places.root)}") from error
+
+
+def _upgrade(places: HubPlaces) -> dict[str, Path | None]:
+    """Bring both databases to this program's version; both are looked at before either is changed."""
+    states = database_status(places)
+    for state in states:
+        migrate.refuse_newer(state)
+    done: dict[str, Path | None] = {}
+    if states[0].condition == "absent":
+        done["new"] = None
+    for state in states:
+        if state.condition != "current":
+            done[state.tree] = migrate.upgrade(state.tree, state.path, places.backups)
+    return done
+
+
+def database_status(places: HubPlaces) -> tuple[Status, Status]:
+    """Where both databases stand, without changing them."""
+    return migrate.status("modelhub", places.library), migrate.status("classification", places.rules)
+
+
+def backup(places: HubPlaces) -> list[Path]:
+    """Consistent copies of both databases, which may be in use."""
+    return [migrate.backup(path, places.backups, "by-hand") for path in (places.library, places.rules) if path.exists()]
+
+
+@contextmanager
+def preview_hub(settings: Settings) -> Iterator[Hub]:
+    """A hub for a dry run: the real one if there is one, else an empty one that leaves nothing behind."""
+    import tempfile  # noqa: PLC0415  (only the dry run of a hub that does not exist needs it)
+    from dataclasses import replace  # noqa: PLC0415
+
+    if HubPlaces(settings.hub).library.exists():
+        with open_hub(settings) as hub:
+            yield hub
+        return
+    with (
+        tempfile.TemporaryDirectory(prefix="modelhub-") as folder,
+        open_hub(replace(settings, hub=Path(folder))) as hub,
+    ):
+        yield hub

@@ -1,0 +1,203 @@
+"""Models: listed, shown, explained, corrected, judged again."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from modelhub.core.errors import InvalidInput, ModelHubError
+from modelhub.core.events import Problem, Progress, Result, Task
+from modelhub.core.names import printable
+from modelhub.core.types import (
+    Classified,
+    Evidence,
+    Location,
+    Model,
+    ModelFile,
+    ModelFilter,
+)
+from modelhub.files.blobs import Blobs
+from modelhub.services.judge import Judge
+from modelhub.store.found import FoundFiles
+from modelhub.store.library import CORRECTABLE, Content, Library
+from modelhub.store.targets import Targets
+
+_CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDetails:
+    """Everything that is known about one model."""
+
+    model: Model
+    files: tuple[ModelFile, ...]
+    path: str
+    locations: tuple[Location, ...]
+    deployed: tuple[str, ...]
+    evidence: tuple[Evidence, ...]
+    corrections: Mapping[str, str]
+    metadata: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TypeCount:
+    """How many models of a type there are; `share` 0-1 of all models, `size` in bytes."""
+
+    type: str
+    display_name: str
+    models: int
+    share: float
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reclassified:
+    """Totals of a reclassification; `changed` counts models whose type, base or sub-type is another now."""
+
+    models: int
+    changed: int
+    unreachable: int
+
+
+class Models:
+    """The library as its users see it."""
+
+    def __init__(self, library: Library, found_files: FoundFiles, targets: Targets, blobs: Blobs, judge: Judge) -> None:
+        self._library = library
+        self._found_files = found_files
+        self._targets = targets
+        self._blobs = blobs
+        self._judge = judge
+
+    def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
+        return self._library.find(wanted, sort=sort, limit=limit)
+
+    def count(self, wanted: ModelFilter) -> int:
+        return self._library.count(wanted)
+
+    def resolve(self, text: str) -> Model:
+        return self._library.resolve(text)
+
+    def details(self, text: str) -> ModelDetails:
+        """Everything about the model that `text` names; raises NotFound or Ambiguous."""
+        model = self._library.resolve(text)
+        links = [link.path for link in self._targets.links() if link.model_id == model.id and link.deployed]
+        paths = self.paths([model.id])
+        return ModelDetails(
+            model=model,
+            files=tuple(self._library.files(model.id)),
+            path=paths.get(model.id, ""),
+            locations=tuple(self._library.locations(model.sha256)),
+            deployed=tuple(links),
+            evidence=tuple(self._library.evidence(model.id)),
+            corrections=self._library.corrections(model.id),
+            metadata=tuple(self._library.metadata(model.id)),
+        )
+
+    def paths(self, model_ids: Sequence[int] | None = None) -> dict[int, str]:
+        """Where each model's content can be read; models that cannot be reached are left out."""
+        contents = self._library.contents(model_ids)
+        elsewhere = self._found_files.sources() if any(not content.stored for content in contents) else {}
+        found: dict[int, str] = {}
+        for content in contents:
+            path = self._blob_path(content) if content.stored else elsewhere.get(content.sha256, "")
+            if path:
+                found[content.model_id] = path
+        return found
+
+    def _blob_path(self, content: Content) -> str:
+        return os.path.join(self._blobs.folder(content.sha256), content.name)
+
+    def types(self) -> list[tuple[str, str]]:
+        """Every known type and its display name."""
+        return list(self._judge.book.types.items())
+
+    def bases(self) -> list[str]:
+        return list(self._judge.book.parents)
+
+    def statistics(self) -> list[TypeCount]:
+        rows = self._library.statistics()
+        total = sum(models for _, models, _ in rows) or 1
+        names = self._judge.book.types
+        return [TypeCount(kind, names.get(kind, kind), models, models / total, size) for kind, models, size in rows]
+
+    def correct(
+        self,
+        text: str,
+        *,
+        fields: Mapping[str, str],
+        add_tags: Sequence[str] = (),
+        remove_tags: Sequence[str] = (),
+        notes: str | None = None,
+    ) -> Model:
+        """Set type, sub-type or base by hand (an empty value lifts the correction), tags and notes."""
+        model = self._library.resolve(text)
+        unknown = set(fields) - set(CORRECTABLE)
+        if unknown:
+            raise InvalidInput(f"{min(unknown)} cannot be set.", hint=f"Fields: {', '.join(CORRECTABLE)}.")
+        kind = fields.get("type")
+        if kind and kind not in self._judge.book.types:
+            raise InvalidInput(f"{printable(kind)!r} is no model type.", hint="`modelhub types` lists them.")
+        self._library.correct(model.id, fields)
+        if "" in fields.values():
+            self._judge_again([model])
+        self._library.annotate(model.id, add_tags=add_tags, remove_tags=remove_tags, notes=notes)
+        return self._library.resolve(str(model.id))
+
+    def classify(self, path: str) -> Classified:
+        """Judge a file that need not be in the library."""
+        return self._judge.file(path)
+
+    def reclassify(self, models: Sequence[Model] | None, *, dry_run: bool = False) -> Task[Reclassified]:
+        """Judge models again by the rules in force; None means those that other rules judged or that are marked."""
+        if models is None:
+            stale = self._library.stale(self._judge.book.digest)
+            models = [model for model in self._library.find(ModelFilter()) if model.id in stale]
+        return self._reclassify(models, dry_run=dry_run)
+
+    def _reclassify(self, models: Sequence[Model], *, dry_run: bool) -> Task[Reclassified]:
+        changed = unreachable = 0
+        for start in range(0, len(models), _CHUNK):
+            chunk = models[start : start + _CHUNK]
+            yield Progress("reclassify", start, len(models), "models", chunk[0].filename)
+            judged, problems = self._judge_all(chunk)
+            yield from problems
+            unreachable += len(problems)
+            corrected = {model.id for model in chunk if model.method == "manual"}
+            for model in chunk:
+                if model.id in judged and model.id not in corrected:
+                    verdict = judged[model.id].verdict
+                    changed += (model.type, model.base, model.sub_type) != (
+                        verdict.type,
+                        verdict.base,
+                        verdict.sub_type,
+                    )
+            if not dry_run:
+                self._library.reclassify(list(judged.items()), self._judge.book.digest)
+        yield Result(Reclassified(len(models), changed, unreachable))
+
+    def _judge_again(self, models: Sequence[Model]) -> None:
+        judged, _ = self._judge_all(models)
+        self._library.reclassify(list(judged.items()), self._judge.book.digest)
+
+    def _judge_all(self, models: Sequence[Model]) -> tuple[dict[int, Classified], list[Problem]]:
+        paths = self.paths([model.id for model in models])
+        judged: dict[int, Classified] = {}
+        problems: list[Problem] = []
+        for model in models:
+            path = paths.get(model.id)
+            if path is None:
+                problems.append(
+                    Problem(
+                        "missing",
+                        f"{printable(model.filename)} cannot be reached.",
+                        "Scan its place.",
+                        model.filename,
+                        model.sha256,
+                    )
+                )
+                continue
+            try:
+                judged[model.id] = self._judge.named(path, model.filename)
+            except ModelHubError as error:
+                problems.append(Problem.of(error, item=model.filename, sha256=model.sha256))
+        return judged, problems

@@ -1,0 +1,337 @@
+"""What scans found: every place of every file, so that the next scan needs one stat for each."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from modelhub.core.events import Outcome
+from modelhub.core.names import storable
+from modelhub.core.types import Classified, Digests, Stamp
+from modelhub.store import library, schema
+from modelhub.store.engine import Database, now
+
+_F = schema.found_files.c
+
+
+class Seen(NamedTuple):
+    """One recorded place, as the last scan left it."""
+
+    id: int
+    sha256: str | None
+    outcome: str
+    code: str
+    message: str
+    adopted: str
+    present: bool
+    dev: int
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    sample: str
+
+
+class Brief(NamedTuple):
+    """As much of a model as a scan says about a known file."""
+
+    type: str
+    base: str
+    sub_type: str
+    confidence: float
+    state: str
+    code: str
+    message: str
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file whose content is known, to be recorded. `stored`: its content is in the store."""
+
+    path: str
+    stamp: Stamp
+    adopted: str
+    stored: bool
+    digests: Digests
+    sample: str
+    classified: Classified
+    same_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """One file that is no model, remembered so that it is not opened again."""
+
+    path: str
+    stamp: Stamp
+    code: str
+    message: str
+
+
+class FoundFiles:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def all(self) -> dict[str, Seen]:
+        """Every recorded place by its path."""
+        query = select(
+            _F.path_bytes, _F.id, _F.sha256, _F.outcome, _F.code, _F.message, _F.adopted, _F.present,
+            _F.dev, _F.inode, _F.size, _F.mtime_ns, _F.ctime_ns, _F.sample,
+        )  # fmt: skip
+        with self._database.read() as connection:
+            cursor = connection.exec_driver_sql(str(query.compile(compile_kwargs={"literal_binds": True})))
+            return {os.fsdecode(row[0]): Seen(*row[1:]) for row in cursor}
+
+    def briefs(self) -> dict[str, Brief]:
+        """Every model, also deleted ones, by its hash."""
+        m = schema.models.c
+        query = select(
+            m.file_hash,
+            m.primary_type,
+            m.base,
+            m.sub_type,
+            m.confidence,
+            m.state,
+            m.state_code,
+            m.state_message,
+            m.deleted,
+        )
+        with self._database.read() as connection:
+            return {row[0]: Brief(*row[1:]) for row in connection.execute(query)}
+
+    def sources(self, digests: Iterable[str] | None = None) -> dict[str, str]:
+        """For contents that are not in the store: a place where each was last seen."""
+        c = schema.found_files.c
+        query = select(c.sha256, c.path_bytes).where(c.sha256.is_not(None), c.present == 1).order_by(c.id.desc())
+        if digests is not None:
+            query = query.where(c.sha256.in_(list(digests)))
+        with self._database.read() as connection:
+            return {row[0]: os.fsdecode(row[1]) for row in connection.execute(query)}
+
+    def record(self, entries: Sequence[Entry], rules_digest: str) -> list[Outcome]:
+        """Commit models, contents and places in one transaction; what became of each file."""
+        with self._database.write() as connection:
+            new: list[tuple[int, Classified]] = []
+            outcomes = [_record_one(connection, entry, rules_digest, new) for entry in entries]
+            library.store_evidence(connection, new)
+            library.store_metadata(connection, new)
+        return outcomes
+
+    def settle(self, places: Sequence[tuple[str, Stamp]]) -> None:
+        """Note what stands at places after a link took a file's place there."""
+        if not places:
+            return
+        with self._database.write() as connection:
+            for path, stamp in places:
+                connection.execute(
+                    update(schema.found_files).where(_F.path_bytes == os.fsencode(path)).values(_stamp_values(stamp))
+                )
+
+    def note(self, rejected: Sequence[Rejected], links: Sequence[tuple[str, Stamp, str]]) -> None:
+        """Remember files that are no models, and links into the store that an earlier scan or version left."""
+        if not rejected and not links:
+            return
+        with self._database.write() as connection:
+            for one in rejected:
+                _put_place(
+                    connection,
+                    one.path,
+                    one.stamp,
+                    sha256=None,
+                    outcome="skipped",
+                    code=one.code,
+                    message=one.message,
+                )
+            for path, stamp, sha256 in links:
+                _put_place(connection, path, stamp, sha256=sha256, outcome="known", adopted="symlink")
+
+    def moved(self, seen: Seen, path: str, stamp: Stamp) -> None:
+        """The same file under another name: its record follows it."""
+        with self._database.write() as connection:
+            taken = schema.found_files.delete().where(_F.path_bytes == os.fsencode(path), _F.id != seen.id)
+            connection.execute(taken)
+            values = {
+                "path": storable(path),
+                "path_bytes": os.fsencode(path),
+                "present": True,
+            } | _stamp_values(stamp)
+            connection.execute(update(schema.found_files).where(_F.id == seen.id).values(values))
+
+    def seen_again(self, root: str, gone: Sequence[str], returned: Sequence[int]) -> int:
+        """Close a scan of `root`: what is gone is missing, never dropped; the number of models missing now."""
+        with self._database.write() as connection:
+            for chunk in _chunks(gone):
+                keys = [os.fsencode(path) for path in chunk]
+                connection.execute(update(schema.found_files).where(_F.path_bytes.in_(keys)).values(present=False))
+            for ids in _chunks(returned):
+                connection.execute(update(schema.found_files).where(_F.id.in_(ids)).values(present=True))
+            start = os.fsencode(os.path.join(root, ""))
+            below = (_F.path_bytes >= start) & (_F.path_bytes < start[:-1] + b"0")
+            place = update(schema.found_files).where(below, _F.present == 1).values(last_seen=now())
+            connection.execute(place)
+            return mark_missing(connection)
+
+
+def mark_missing(connection: Connection) -> int:
+    """A model is missing while a content of it is neither stored nor at any place it was found."""
+    reachable = (
+        "EXISTS (SELECT 1 FROM model_files f JOIN blobs b ON b.sha256 = f.sha256 WHERE f.model_id = models.id"
+        " AND NOT b.stored AND NOT EXISTS"
+        " (SELECT 1 FROM found_files p WHERE p.sha256 = b.sha256 AND p.present))"
+    )
+    connection.execute(text(f"UPDATE models SET missing = 1 WHERE NOT missing AND {reachable}"))
+    connection.execute(text(f"UPDATE models SET missing = 0 WHERE missing AND NOT {reachable}"))
+    query = text("SELECT count(*) FROM models WHERE missing AND NOT deleted")
+    return int(connection.execute(query).scalar_one())
+
+
+def _record_one(connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]) -> Outcome:
+    _put_blob(connection, entry)
+    models = schema.models
+    sha256 = entry.digests.sha256
+    row = connection.execute(select(models.c.id, models.c.deleted).where(models.c.file_hash == sha256)).first()
+    if row is None:
+        model_id = _insert_model(connection, entry, rules_digest)
+        new.append((model_id, entry.classified))
+    elif row.deleted:
+        connection.execute(update(models).where(models.c.id == row.id).values(deleted=False, updated_at=now()))
+    state = entry.classified.inspection.state
+    outcome = _outcome(connection, entry, row, "ok" if state == "not_model" else state)
+    _put_place(
+        connection,
+        entry.path,
+        entry.stamp,
+        sha256=sha256,
+        outcome=outcome,
+        adopted=entry.adopted,
+        sample=entry.sample,
+    )
+    return outcome
+
+
+def _outcome(connection: Connection, entry: Entry, row: Any, state: str) -> Outcome:
+    if state == "broken":
+        return "broken"
+    if state == "unsafe":
+        return "unsafe"
+    if row is None:
+        return "added"
+    if row.deleted:
+        return "restored"
+    here = select(_F.sha256).where(_F.path_bytes == os.fsencode(entry.path))
+    again = entry.same_file or connection.execute(here).scalar() == entry.digests.sha256
+    return "known" if again else "duplicate"
+
+
+def _put_blob(connection: Connection, entry: Entry) -> None:
+    name = os.path.basename(entry.path)
+    statement = upsert(schema.blobs).values(
+        sha256=entry.digests.sha256,
+        name=storable(name),
+        name_bytes=os.fsencode(name),
+        size=entry.digests.size,
+        blake3=entry.digests.blake3,
+        autov1=entry.digests.autov1,
+        autov3="",
+        crc32="",
+        stored=entry.stored,
+        verified_at=now(),
+        created_at=now(),
+    )
+    new = statement.excluded
+    known = {"blake3": new.blake3, "autov1": new.autov1}
+    if entry.stored:
+        known["stored"] = new.stored
+    connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=known))
+
+
+def _insert_model(connection: Connection, entry: Entry, rules_digest: str) -> int:
+    name = storable(os.path.basename(entry.path))
+    values = library.classified_values(entry.classified, rules_digest) | {
+        "file_hash": entry.digests.sha256,
+        "reclassify": "",
+        "deleted": False,
+        "filename": name,
+        "file_size": entry.digests.size,
+        "file_extension": storable(PurePath(name).suffix.lower()),
+        "created_at": now(),
+        "updated_at": now(),
+        "external_score": 0.0,
+        "missing": False,
+        "notes": "",
+    }
+    model_id = connection.execute(insert(schema.models).values(values)).inserted_primary_key
+    if model_id is None:
+        raise AssertionError
+    file = {"model_id": model_id[0], "sha256": entry.digests.sha256, "relative_path": name}
+    connection.execute(insert(schema.model_files).values(file))
+    return int(model_id[0])
+
+
+def _put_place(
+    connection: Connection,
+    path: str,
+    stamp: Stamp,
+    *,
+    sha256: str | None,
+    outcome: str,
+    code: str = "",
+    message: str = "",
+    adopted: str = "",
+    sample: str = "",
+) -> None:
+    moment = now()
+    values = {
+        "path": storable(path),
+        "path_bytes": os.fsencode(path),
+        "sha256": sha256,
+        "outcome": outcome,
+        "code": code,
+        "message": storable(message),
+        "adopted": adopted,
+        "present": True,
+        "sample": sample,
+        "last_seen": moment,
+    } | _stamp_values(stamp)
+    statement = upsert(schema.found_files).values(values | {"first_seen": moment})
+    connection.execute(statement.on_conflict_do_update(index_elements=["path_bytes"], set_=values))
+
+
+def _stamp_values(stamp: Stamp) -> dict[str, Any]:
+    return {
+        "dev": _signed(stamp.dev),
+        "inode": _signed(stamp.inode),
+        "size": stamp.size,
+        "mtime_ns": stamp.mtime_ns,
+        "ctime_ns": stamp.ctime_ns,
+    }
+
+
+def _signed(number: int) -> int:
+    """Device and inode numbers have 64 bits without a sign; SQLite's integers have one."""
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def same_file(seen: Seen, stamp: Stamp) -> bool:
+    """Unchanged since it was recorded. The device number is left out: it may differ after a restart."""
+    return (
+        seen.inode == _signed(stamp.inode)
+        and seen.size == stamp.size
+        and seen.mtime_ns == stamp.mtime_ns
+        and seen.ctime_ns == stamp.ctime_ns
+    )
+
+
+def perhaps_moved(seen: Seen, stamp: Stamp) -> bool:
+    """The same inode, size and modification time: a rename changes only the ctime."""
+    return seen.inode == _signed(stamp.inode) and seen.size == stamp.size and seen.mtime_ns == stamp.mtime_ns
+
+
+def _chunks(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]

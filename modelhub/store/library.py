@@ -1,0 +1,416 @@
+"""Models in modelhub.db: asked for, corrected, described. Rows in, frozen values out."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from modelhub.core.errors import Ambiguous, NotFound
+from modelhub.core.names import printable, storable
+from modelhub.core.types import (
+    Candidate,
+    Classified,
+    Evidence,
+    Location,
+    MetaValue,
+    Model,
+    ModelFile,
+    ModelFilter,
+    Sha256,
+)
+from modelhub.store import schema
+from modelhub.store.engine import Database, now
+
+_M = schema.models.c
+_COLUMNS = (
+    _M.id, _M.file_hash, _M.filename, _M.file_size, _M.primary_type, _M.base, _M.sub_type, _M.variant,
+    _M.confidence, _M.classification_method, _M.file_format, _M.precision, _M.quantization, _M.architecture,
+    _M.parameters, _M.context_length, _M.tensor_count, _M.triggers, _M.state, _M.state_code, _M.state_message,
+    _M.missing, _M.deleted, _M.notes, _M.classified_at, _M.created_at,
+)  # fmt: skip
+_SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
+    "id": (_M.id,),
+    "name": (func.casefold(_M.filename), _M.id),
+    "type": (_M.primary_type, _M.base, func.casefold(_M.filename)),
+    "base": (_M.base, _M.sub_type, func.casefold(_M.filename)),
+    "size": (_M.file_size.desc(), _M.id),
+    "confidence": (_M.confidence, _M.id),
+    "added": (_M.created_at.desc(), _M.id.desc()),
+}
+_MAX_VALUE = 1 << 20
+_MAX_KEYS = 5_000
+CORRECTABLE = {"type": "primary_type", "sub_type": "sub_type", "base": "base"}
+
+
+class Content(NamedTuple):
+    """One file of a model, by its name on disk."""
+
+    model_id: int
+    sha256: Sha256
+    name: str
+    size: int
+    stored: bool
+
+
+class Library:
+    """All models of one hub."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
+        """Models that fit, in order; `sort` is one of SORT_KEYS."""
+        query = select(*_COLUMNS).where(*_conditions(wanted)).order_by(*_SORTS[sort]).limit(limit)
+        with self._database.read() as connection:
+            return _models(connection, connection.execute(query).all())
+
+    def count(self, wanted: ModelFilter) -> int:
+        with self._database.read() as connection:
+            query = select(func.count()).select_from(schema.models).where(*_conditions(wanted))
+            return connection.execute(query).scalar_one()
+
+    def resolve(self, text: str) -> Model:
+        """The one model that `text` names: an id, a file name with or without suffix, or a digest's start."""
+        with self._database.read() as connection:
+            for condition in _ways_to_name(text):
+                rows = connection.execute(select(*_COLUMNS).where(condition).limit(6)).all()
+                if len(rows) == 1:
+                    return _models(connection, rows)[0]
+                if rows:
+                    names = ", ".join(f"{row.id} ({printable(row.filename)})" for row in rows[:5])
+                    raise Ambiguous(f"{printable(text)!r} fits several models: {names}.", hint="Use the id.")
+        raise NotFound(
+            f"There is no model {printable(text)!r}.",
+            hint="`modelhub list` shows what there is; names, ids and digest prefixes work.",
+        )
+
+    def by_hash(self, digests: Iterable[str]) -> dict[str, Model]:
+        wanted = list(digests)
+        with self._database.read() as connection:
+            rows = connection.execute(select(*_COLUMNS).where(_M.file_hash.in_(wanted))).all()
+            return {model.sha256: model for model in _models(connection, rows)}
+
+    def files(self, model_id: int) -> list[ModelFile]:
+        joined = schema.model_files.join(schema.blobs)
+        blob = schema.blobs.c
+        query = select(
+            blob.sha256,
+            schema.model_files.c.relative_path,
+            blob.size,
+            blob.blake3,
+            blob.autov1,
+            blob.stored,
+            blob.verified_at,
+        ).select_from(joined)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(schema.model_files.c.model_id == model_id)).all()
+        return [ModelFile(Sha256(row[0]), *row[1:]) for row in rows]
+
+    def contents(self, model_ids: Sequence[int] | None = None) -> list[Content]:
+        """Where the content of each model is, deleted ones included: in the store, or at a place it was found."""
+        joined = schema.model_files.join(schema.blobs)
+        blob = schema.blobs.c
+        query = select(schema.model_files.c.model_id, blob.sha256, blob.name_bytes, blob.size, blob.stored).select_from(
+            joined
+        )
+        if model_ids is not None:
+            query = query.where(schema.model_files.c.model_id.in_(model_ids))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(schema.model_files.c.id)).all()
+        return [Content(row[0], Sha256(row[1]), os.fsdecode(row[2]), row[3], bool(row[4])) for row in rows]
+
+    def verified(self, digests: Sequence[str]) -> None:
+        """Note that these contents were read whole and found right."""
+        with self._database.write() as connection:
+            for sha256 in digests:
+                connection.execute(
+                    update(schema.blobs).where(schema.blobs.c.sha256 == sha256).values(verified_at=now())
+                )
+
+    def locations(self, sha256: str) -> list[Location]:
+        found = schema.found_files.c
+        query = select(found.path, found.adopted, found.present, found.first_seen, found.last_seen)
+        with self._database.read() as connection:
+            rows = connection.execute(query.where(found.sha256 == sha256).order_by(found.id)).all()
+        return [Location(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows]
+
+    def evidence(self, model_id: int) -> list[Evidence]:
+        said = schema.evidence.c
+        query = select(
+            said.method,
+            said.claim,
+            said.confidence,
+            said.weight,
+            said.because,
+            said.rule,
+            said.base,
+            said.sub_type,
+            said.variant,
+        )
+        with self._database.read() as connection:
+            return [
+                Evidence(*row) for row in connection.execute(query.where(said.model_id == model_id).order_by(said.id))
+            ]
+
+    def metadata(self, model_id: int) -> list[tuple[str, str, str]]:
+        """Type, key and value of everything stored about the model."""
+        c = schema.model_metadata.c
+        query = select(c.metadata_type, c.key, c.value).where(c.model_id == model_id).order_by(c.id)
+        with self._database.read() as connection:
+            return [(row[0], row[1], row[2] or "") for row in connection.execute(query)]
+
+    def corrections(self, model_id: int) -> dict[str, str]:
+        c = schema.corrections.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id))
+            return {row[0]: row[1] for row in rows}
+
+    def statistics(self) -> list[tuple[str, int, int]]:
+        """Type, number of models and their bytes, most numerous first."""
+        number = func.count()
+        query = (
+            select(_M.primary_type, number, func.coalesce(func.sum(_M.file_size), 0))
+            .where(_M.deleted == 0)
+            .group_by(_M.primary_type)
+            .order_by(number.desc(), _M.primary_type)
+        )
+        with self._database.read() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query)]
+
+    def correct(self, model_id: int, fields: Mapping[str, str]) -> None:
+        """Set fields by hand; they outlive every reclassification. An empty value lifts the correction."""
+        with self._database.write() as connection:
+            for field, value in fields.items():
+                if value:
+                    row = {"model_id": model_id, "field": field, "value": value, "made_at": now()}
+                    statement = upsert(schema.corrections).values(row)
+                    connection.execute(statement.on_conflict_do_update(index_elements=["model_id", "field"], set_=row))
+                    changed = {
+                        CORRECTABLE[field]: value,
+                        "updated_at": now(),
+                        "classification_method": "manual",
+                    }
+                    connection.execute(update(schema.models).where(_M.id == model_id).values(changed))
+                else:
+                    c = schema.corrections.c
+                    connection.execute(delete(schema.corrections).where(c.model_id == model_id, c.field == field))
+                    connection.execute(update(schema.models).where(_M.id == model_id).values(rules_digest=""))
+
+    def annotate(
+        self,
+        model_id: int,
+        *,
+        add_tags: Sequence[str] = (),
+        remove_tags: Sequence[str] = (),
+        notes: str | None = None,
+    ) -> None:
+        with self._database.write() as connection:
+            for tag in add_tags:
+                connection.execute(
+                    upsert(schema.tags).values(model_id=model_id, tag=storable(tag)).on_conflict_do_nothing()
+                )
+            c = schema.tags.c
+            connection.execute(delete(schema.tags).where(c.model_id == model_id, c.tag.in_(remove_tags)))
+            changed: dict[str, Any] = {"updated_at": now()}
+            if notes is not None:
+                changed["notes"] = storable(notes)
+            connection.execute(update(schema.models).where(_M.id == model_id).values(changed))
+
+    def reclassify(self, judged: Sequence[tuple[int, Classified]], rules_digest: str) -> None:
+        """Store new verdicts; what was corrected by hand stays."""
+        with self._database.write() as connection:
+            for model_id, classified in judged:
+                values = classified_values(classified, rules_digest)
+                values |= _corrected(connection, model_id)
+                changed = values | {"reclassify": "", "updated_at": now()}
+                connection.execute(update(schema.models).where(_M.id == model_id).values(changed))
+                connection.execute(delete(schema.evidence).where(schema.evidence.c.model_id == model_id))
+                store_evidence(connection, [(model_id, classified)])
+
+    def stale(self, rules_digest: str) -> set[int]:
+        """Models that other rules judged, and those marked for reclassification."""
+        query = select(_M.id).where(or_(_M.rules_digest != rules_digest, func.coalesce(_M.reclassify, "") != ""))
+        with self._database.read() as connection:
+            return set(connection.execute(query.where(_M.deleted == 0)).scalars())
+
+
+def _corrected(connection: Connection, model_id: int) -> dict[str, str]:
+    c = schema.corrections.c
+    rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id)).all()
+    values = {CORRECTABLE[row.field]: row.value for row in rows if row.field in CORRECTABLE}
+    return values | {"classification_method": "manual"} if values else values
+
+
+def classified_values(classified: Classified, rules_digest: str) -> dict[str, Any]:
+    """The columns of `models` that a classification fills."""
+    verdict, facts, inspection = classified.verdict, classified.facts, classified.inspection
+    best = max(verdict.scores, key=lambda method: verdict.scores[method]) if verdict.evidence else "none"
+    return {
+        "primary_type": verdict.type,
+        "sub_type": verdict.sub_type,
+        "base": verdict.base,
+        "variant": verdict.variant,
+        "confidence": verdict.confidence,
+        "classification_method": best,
+        "candidates": json.dumps([[one.type, one.confidence] for one in verdict.candidates]),
+        "rules_digest": rules_digest,
+        "classified_at": now(),
+        "file_format": facts.format,
+        "precision": facts.precision,
+        "quantization": facts.quantization,
+        "architecture": storable(facts.architecture),
+        "parameters": min(facts.parameters, (1 << 63) - 1),
+        "context_length": facts.context_length,
+        "tensor_count": facts.tensor_count,
+        "triggers": storable(", ".join(facts.triggers)),
+        "filename_score": verdict.scores.get("filename", 0.0),
+        "size_score": verdict.scores.get("size", 0.0),
+        "metadata_score": verdict.scores.get("metadata", 0.0),
+        "tensor_score": verdict.scores.get("tensors", 0.0),
+        "state": inspection.state,
+        "state_code": inspection.code,
+        "state_message": storable(inspection.message),
+    }
+
+
+def store_evidence(connection: Connection, judged: Sequence[tuple[int, Classified]]) -> None:
+    rows = [
+        {
+            "model_id": model_id,
+            "method": one.method,
+            "claim": one.claim,
+            "base": one.base,
+            "sub_type": one.sub_type,
+            "variant": one.variant,
+            "confidence": one.confidence,
+            "weight": one.weight,
+            "because": storable(one.because),
+            "rule": one.rule,
+        }
+        for model_id, classified in judged
+        for one in classified.verdict.evidence
+    ]
+    if rows:
+        connection.execute(insert(schema.evidence), rows)
+
+
+def store_metadata(connection: Connection, judged: Sequence[tuple[int, Classified]]) -> None:
+    rows = [
+        {
+            "model_id": model_id,
+            "metadata_type": classified.inspection.container,
+            "key": storable(key),
+            "value": _text(value),
+        }
+        for model_id, classified in judged
+        for key, value in list(classified.inspection.metadata.items())[:_MAX_KEYS]
+    ]
+    if rows:
+        connection.execute(insert(schema.model_metadata), rows)
+
+
+def _text(value: MetaValue) -> str:
+    return storable(str(value).lower() if isinstance(value, bool) else str(value))[:_MAX_VALUE]
+
+
+def _models(connection: Connection, rows: Iterable[Any]) -> list[Model]:
+    rows = list(rows)
+    ids = [row.id for row in rows]
+    tags: dict[int, list[str]] = {}
+    query = select(schema.tags.c.model_id, schema.tags.c.tag).order_by(schema.tags.c.tag)
+    if len(ids) <= 500:
+        query = query.where(schema.tags.c.model_id.in_(ids))
+    for model_id, tag in connection.execute(query):
+        tags.setdefault(model_id, []).append(tag)
+    candidates = _candidates(connection, ids[0]) if len(ids) == 1 else ()
+    return [_model(row, tuple(tags.get(row.id, ())), candidates) for row in rows]
+
+
+def _candidates(connection: Connection, model_id: int) -> tuple[Candidate, ...]:
+    text = connection.execute(select(_M.candidates).where(_M.id == model_id)).scalar_one()
+    return tuple(Candidate(str(name), float(sure)) for name, sure in json.loads(text))
+
+
+def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...]) -> Model:
+    return Model(
+        id=row.id,
+        sha256=Sha256(row.file_hash),
+        filename=row.filename,
+        size=row.file_size,
+        type=row.primary_type,
+        base=row.base,
+        sub_type=row.sub_type,
+        variant=row.variant,
+        confidence=row.confidence,
+        method=row.classification_method,
+        format=row.file_format,
+        precision=row.precision or "",
+        quantization=row.quantization or "",
+        architecture=row.architecture or "",
+        parameters=row.parameters,
+        context_length=row.context_length,
+        tensor_count=row.tensor_count or 0,
+        triggers=row.triggers or "",
+        state=row.state,
+        code=row.state_code,
+        message=row.state_message,
+        missing=bool(row.missing),
+        deleted=bool(row.deleted),
+        notes=row.notes,
+        classified_at=row.classified_at or "",
+        created_at=row.created_at or "",
+        tags=tags,
+        candidates=candidates,
+    )
+
+
+def _ways_to_name(text: str) -> list[ColumnElement[bool]]:
+    folded = storable(text).casefold()
+    ways: list[ColumnElement[bool]] = [_M.id == int(text)] if text.isdecimal() and len(text) < 19 else []
+    alive = _M.deleted == 0
+    ways += [alive & (_M.filename == storable(text)), alive & (func.casefold(_M.filename) == folded)]
+    ways.append(alive & func.casefold(_M.filename).in_([folded + suffix for suffix in _SUFFIXES]))
+    lower = text.lower()
+    if 4 <= len(lower) <= 64 and set(lower) <= set("0123456789abcdef"):
+        ways.append((_M.file_hash >= lower) & (_M.file_hash < lower + "g"))
+    return ways
+
+
+_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
+
+
+def _conditions(wanted: ModelFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [_M.deleted == (1 if wanted.deleted else 0)]
+    if wanted.text:
+        text = storable(wanted.text).casefold()
+        fields = (_M.filename, _M.primary_type, _M.base, _M.sub_type, func.coalesce(_M.triggers, ""))
+        found = [func.instr(func.casefold(field), text) > 0 for field in fields]
+        conditions.append(or_(*found, _tagged(schema.tags.c.tag == wanted.text)))
+    lists = (
+        (_M.primary_type, wanted.types), (_M.base, wanted.bases), (_M.sub_type, wanted.sub_types),
+        (_M.file_format, wanted.formats), (_M.state, wanted.states),
+    )  # fmt: skip
+    conditions += [column.in_(values) for column, values in lists if values]
+    if wanted.quantizations:
+        conditions.append(func.lower(_M.quantization).in_([name.lower() for name in wanted.quantizations]))
+    if wanted.tags:
+        conditions.append(_tagged(schema.tags.c.tag.in_(wanted.tags)))
+    bounds = (
+        (wanted.min_size, _M.file_size.__ge__), (wanted.max_size, _M.file_size.__le__),
+        (wanted.min_confidence, _M.confidence.__ge__), (wanted.max_confidence, _M.confidence.__le__),
+    )  # fmt: skip
+    conditions += [compare(bound) for bound, compare in bounds if bound is not None]
+    if wanted.missing is not None:
+        conditions.append(_M.missing == wanted.missing)
+    if wanted.deployed is not None:
+        links = schema.deploy_links.c
+        linked = exists().where(links.model_id == _M.id, links.is_deployed == 1)
+        conditions.append(linked if wanted.deployed else ~linked)
+    return conditions
+
+
+def _tagged(condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    return exists().where(schema.tags.c.model_id == _M.id, condition)

@@ -1,0 +1,130 @@
+"""Bring a database to this program's version: in one transaction, after a backup, never backwards.
+
+The version is read with `sqlite3` alone, so that a start with nothing to do never imports Alembic.
+"""
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from modelhub.core.errors import DatabaseBroken, SchemaTooNew, from_os_error
+from modelhub.core.names import printable
+from modelhub.core.places import bundled
+from modelhub.store.engine import connect_read_only, said
+
+Tree = Literal["modelhub", "classification"]
+Condition = Literal["absent", "first_version", "old", "current", "too_new"]
+
+_MARK = {"modelhub": "models", "classification": "model_types"}
+"""A table that tells a database of the first version from an empty file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Where a database stands. `revision` is empty without one; `head` is this program's."""
+
+    tree: Tree
+    path: Path
+    condition: Condition
+    revision: str
+    head: str
+
+
+def head(tree: Tree) -> str:
+    """The number of the newest migration shipped."""
+    folder = bundled("migrations") / tree / "versions"
+    return max(path.name[:4] for path in folder.glob("[0-9][0-9][0-9][0-9]_*.py"))
+
+
+def status(tree: Tree, path: Path) -> Status:
+    """Look at the database without changing it."""
+    newest = head(tree)
+    if not path.exists() or not path.stat().st_size:
+        return Status(tree, path, "absent", "", newest)
+    with said(path), closing(connect_read_only(path)) as raw:
+        tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        found = (
+            raw.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
+        )
+    if found is None:
+        if tables - {"alembic_version", "sqlite_sequence"} and _MARK[tree] not in tables:
+            raise DatabaseBroken(
+                f"{printable(path)} is a database of some other program.",
+                hint="Choose another --hub, or move it away.",
+            )
+        return Status(tree, path, "first_version" if _MARK[tree] in tables else "absent", "", newest)
+    revision = str(found[0])
+    condition: Condition = "current" if revision == newest else "old" if revision < newest else "too_new"
+    return Status(tree, path, condition, revision, newest)
+
+
+def upgrade(tree: Tree, path: Path, backups: Path) -> Path | None:
+    """Make or upgrade the database; the backup made before, if there was something to back up."""
+    state = status(tree, path)
+    if state.condition == "current":
+        return None
+    refuse_newer(state)
+    saved = None if state.condition == "absent" else backup(path, backups, f"before-{state.head}")
+    with said(path):
+        _run(tree, path)
+    return saved
+
+
+def refuse_newer(state: Status) -> None:
+    if state.condition == "too_new":
+        raise SchemaTooNew(
+            f"{printable(state.path)} was made by a newer ModelHub"
+            f" (revision {state.revision}; this one knows {state.head}).",
+            hint="Upgrade ModelHub. Nothing was changed.",
+        )
+
+
+def backup(path: Path, folder: Path, label: str) -> Path:
+    """A consistent copy of a database in use, durable before this returns."""
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
+    target = folder / f"{path.stem}-{moment}-{label}.db"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with said(path), closing(connect_read_only(path)) as source, closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+        descriptor = os.open(target, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise from_os_error(error, printable(target)) from error
+    return target
+
+
+def _run(tree: Tree, path: Path) -> None:
+    """Alembic on a connection whose transaction is ours: real BEGIN, foreign keys off, checked before COMMIT."""
+    from alembic import command  # noqa: PLC0415  (slow to import, and needed only for an upgrade)
+    from alembic.config import Config  # noqa: PLC0415
+    from sqlalchemy import create_engine, event  # noqa: PLC0415
+    from sqlalchemy.pool import NullPool  # noqa: PLC0415
+
+    def raw_connection() -> sqlite3.Connection:
+        raw = sqlite3.connect(path, timeout=60, isolation_level=None)
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute("PRAGMA foreign_keys = OFF")
+        return raw
+
+    engine = create_engine("sqlite://", creator=raw_connection, poolclass=NullPool)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    config = Config()
+    config.set_main_option("script_location", str(bundled("migrations") / tree).replace("%", "%%"))
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+        if broken:
+            raise DatabaseBroken(
+                f"{printable(path)}: {len(broken)} rows refer to rows that are gone; nothing was changed.",
+                hint="Report this with the backup in the hub's backups folder.",
+            )

@@ -1,0 +1,108 @@
+"""classification.db: the rows in force, and the renewal of the rows we ship."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from modelhub.store import seed
+from modelhub.store.engine import Database
+from modelhub.store.seed import Row, Seed
+
+KEYS: Mapping[str, str] = {
+    "model_types": "name",
+    "base_models": "name",
+    "method_weights": "method",
+    "size_rules": "model_type",
+    "filename_patterns": "key",
+    "sub_type_rules": "key",
+    "architecture_patterns": "key",
+    "external_apis": "name",
+}
+"""Rule tables and the column by which a user's row hides ours."""
+
+
+class Rules:
+    """The rule database of a hub."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def renew(self, folder: Path) -> None:
+        """Put the shipped rows in place if they are not the ones there; the user's stay as they are."""
+        shipped = seed.digest(folder)
+        with self._database.read() as connection:
+            if _seed_digest(connection) == shipped:
+                return
+        new = seed.load(folder)
+        with self._database.write() as connection:
+            if _seed_digest(connection) != new.digest:
+                _replace(connection, new)
+
+    def rows(self) -> tuple[Mapping[str, Sequence[Mapping[str, Any]]], str]:
+        """Every table's effective rows, and a digest that names this set of rules."""
+        found: dict[str, list[Row]] = {}
+        digest = hashlib.sha256()
+        with self._database.read() as connection:
+            for table in KEYS:
+                result = connection.exec_driver_sql(f"SELECT * FROM effective_{table} ORDER BY id")
+                found[table] = [dict(row) for row in result.mappings()]
+                for row in found[table]:
+                    digest.update(_content(row).encode())
+        return found, digest.hexdigest()
+
+    def close(self) -> None:
+        self._database.close()
+
+
+def _seed_digest(connection: Connection) -> str:
+    return connection.execute(text("SELECT value FROM meta WHERE key = 'seed_digest'")).scalar() or ""
+
+
+def _content(row: Mapping[str, Any]) -> str:
+    """What a rule says, without what only tells where it stands."""
+    said = {name: value for name, value in row.items() if name not in ("id", "created_at", "origin", "checksum")}
+    said["enabled"] = bool(row.get("enabled", True))
+    return json.dumps(said, sort_keys=True, default=str)
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_content(row).encode()).hexdigest()[:16]
+
+
+def _replace(connection: Connection, new: Seed) -> None:
+    for table, key in KEYS.items():
+        _keep_changed_by_hand(connection, table)
+        shipped = {row[key] for row in new.rows[table]}
+        for row in new.rows[table]:
+            _put(connection, table, key, row)
+        for (name,) in connection.execute(text(f"SELECT {key} FROM {table} WHERE origin = 'seed'")).all():
+            if name not in shipped:
+                gone = text(f"DELETE FROM {table} WHERE origin = 'seed' AND {key} = :name")
+                connection.execute(gone, {"name": name})
+    connection.execute(text("INSERT OR REPLACE INTO meta VALUES ('seed_digest', :digest)"), {"digest": new.digest})
+
+
+def _keep_changed_by_hand(connection: Connection, table: str) -> None:
+    """A shipped row that somebody edited in place becomes the user's own, unless they have one already."""
+    rows = connection.execute(text(f"SELECT * FROM {table} WHERE origin = 'seed' AND checksum <> ''")).mappings()
+    for row in rows.all():
+        if _checksum(dict(row)) != row["checksum"]:
+            own = text(f"UPDATE OR IGNORE {table} SET origin = 'user', checksum = '' WHERE id = :id")
+            connection.execute(own, {"id": row["id"]})
+
+
+def _put(connection: Connection, table: str, key: str, row: Row) -> None:
+    names = list(row)
+    assignments = ", ".join(f"{name} = excluded.{name}" for name in (*names, "enabled", "checksum"))
+    insert = text(
+        f"INSERT INTO {table} ({', '.join(names)}, enabled, origin, checksum)"
+        f" VALUES ({', '.join(f':{name}' for name in names)}, 1, 'seed', '')"
+        f" ON CONFLICT ({key}, origin) DO UPDATE SET {assignments} RETURNING *"
+    )
+    stored = connection.execute(insert, row).mappings().one()
+    mark = text(f"UPDATE {table} SET checksum = :checksum WHERE id = :id")
+    connection.execute(mark, {"checksum": _checksum(dict(stored)), "id": stored["id"]})
