@@ -31,6 +31,13 @@ class Staged:
     path: str
     sha256: Sha256
     name: str
+    size: int
+    mtime_ns: int
+
+    def is_whole(self) -> bool:
+        """False once somebody wrote to it: a second name of the user's file shares its content."""
+        found = os.lstat(self.path)
+        return (found.st_size, found.st_mtime_ns) == (self.size, self.mtime_ns)
 
 
 class Blobs:
@@ -70,19 +77,25 @@ class Blobs:
             return entry.path
         return None
 
-    def publish(self, staged: Sequence[Staged]) -> None:
-        """Give staged contents their final names, durably: content first, then names, then folders."""
+    def publish(self, staged: Sequence[Staged]) -> set[str]:
+        """Give staged contents their final names, durably: content first, then names, then folders.
+
+        Paths of staged contents that were written to meanwhile are returned; they get no name.
+        """
         for one in staged:
             os.chmod(one.path, READ_ONLY)
         links.sync(one.path for one in staged)
-        for one in staged:
+        changed = {one.path for one in staged if not one.is_whole()}
+        whole = [one for one in staged if one.path not in changed]
+        for one in whole:
             folder = self.folder(one.sha256)
             os.makedirs(folder, exist_ok=True)
             if self.files(one.sha256) or not links.publish(one.path, os.path.join(folder, one.name)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(one.path)
-        if staged:
-            links.sync([*(self.folder(one.sha256) for one in staged), self.root])
+        if whole:
+            links.sync([*(self.folder(one.sha256) for one in whole), self.root])
+        return changed
 
     def contains(self, path: str) -> str | None:
         """The address, if `path` names a file in the store of this hub."""
@@ -145,13 +158,18 @@ class Staging:
         system can); without, a second name of the same file where that is possible.
         """
         target = os.path.join(self.folder, uuid.uuid4().hex)
-        staged = Staged(target, digests.sha256, os.path.basename(source))
+        known = os.fstat(stream.fileno())
         if not keep and links.hard_link(source, target):
-            mine, theirs = os.lstat(target), os.fstat(stream.fileno())
-            if (mine.st_dev, mine.st_ino) != (theirs.st_dev, theirs.st_ino):
+            mine = os.lstat(target)
+            if (mine.st_dev, mine.st_ino) != (known.st_dev, known.st_ino):
+                os.unlink(target)
                 raise Changed("It was replaced by another file meanwhile.", hint="Scan again.")
         else:
             _copy(stream, target, digests, tick)
+            known = os.lstat(target)
+        staged = Staged(target, digests.sha256, os.path.basename(source), digests.size, known.st_mtime_ns)
+        if not staged.is_whole():
+            raise Changed("It was written to meanwhile.", hint="Scan again when nothing writes to it.")
         return staged
 
 

@@ -15,6 +15,7 @@ BLOCK = 1 << 20
 _AUTOV1_START = 0x100000
 _AUTOV1_BYTES = 0x10000
 SAMPLE = 1 << 16
+_ATTEMPTS = 4
 
 
 def stamp(result: os.stat_result) -> Stamp:
@@ -24,9 +25,21 @@ def stamp(result: os.stat_result) -> Stamp:
 def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> Digests:
     """SHA-256, BLAKE3 and AutoV1 of an open file, in one read. `tick` is told every block's bytes.
 
-    Raises Changed if the file was written to meanwhile: the same descriptor is asked before and after.
+    Raises Changed if the file was written to meanwhile: the same descriptor is asked before and after. Where
+    only the ctime moved (a second scan links or chmods the same file), the content is read once more to be sure.
     """
-    before = os.fstat(stream.fileno())
+    for _ in range(_ATTEMPTS):
+        before = stamp(os.fstat(stream.fileno()))
+        found = _one_read(stream, tick)
+        after = stamp(os.fstat(stream.fileno()))
+        if found.size != after.size or (before.size, before.mtime_ns) != (after.size, after.mtime_ns):
+            break
+        if before == after:
+            return found
+    raise Changed("It changed while it was being read.", hint="Scan again when nothing writes to it.")
+
+
+def _one_read(stream: BinaryIO, tick: Callable[[int], None] | None) -> Digests:
     stream.seek(0)
     sha256, fast = hashlib.sha256(), blake3()
     buffer = bytearray(BLOCK)
@@ -41,9 +54,6 @@ def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> D
         position += count
         if tick is not None:
             tick(count)
-    after = os.fstat(stream.fileno())
-    if stamp(before) != stamp(after) or position != after.st_size:
-        raise Changed("It changed while it was being read.", hint="Scan again when nothing writes to it.")
     return Digests(Sha256(sha256.hexdigest()), fast.hexdigest(), autov1, position)
 
 

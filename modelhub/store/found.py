@@ -16,6 +16,10 @@ from modelhub.store import library, schema
 from modelhub.store.engine import Database, now
 
 _F = schema.found_files.c
+_M = schema.models.c
+_BRIEF = (
+    _M.primary_type, _M.base, _M.sub_type, _M.confidence, _M.state, _M.state_code, _M.state_message, _M.deleted,
+)  # fmt: skip
 
 
 class Seen(NamedTuple):
@@ -89,20 +93,8 @@ class FoundFiles:
 
     def briefs(self) -> dict[str, Brief]:
         """Every model, also deleted ones, by its hash."""
-        m = schema.models.c
-        query = select(
-            m.file_hash,
-            m.primary_type,
-            m.base,
-            m.sub_type,
-            m.confidence,
-            m.state,
-            m.state_code,
-            m.state_message,
-            m.deleted,
-        )
         with self._database.read() as connection:
-            return {row[0]: Brief(*row[1:]) for row in connection.execute(query)}
+            return {row[0]: Brief(*row[1:]) for row in connection.execute(select(schema.models.c.file_hash, *_BRIEF))}
 
     def sources(self, digests: Iterable[str] | None = None) -> dict[str, str]:
         """For contents that are not in the store: a place where each was last seen."""
@@ -113,14 +105,14 @@ class FoundFiles:
         with self._database.read() as connection:
             return {row[0]: os.fsdecode(row[1]) for row in connection.execute(query)}
 
-    def record(self, entries: Sequence[Entry], rules_digest: str) -> list[Outcome]:
-        """Commit models, contents and places in one transaction; what became of each file."""
+    def record(self, entries: Sequence[Entry], rules_digest: str) -> list[tuple[Outcome, Brief]]:
+        """Commit models, contents and places in one transaction; what became of each file, and its model."""
         with self._database.write() as connection:
             new: list[tuple[int, Classified]] = []
-            outcomes = [_record_one(connection, entry, rules_digest, new) for entry in entries]
+            recorded = [_record_one(connection, entry, rules_digest, new) for entry in entries]
             library.store_evidence(connection, new)
             library.store_metadata(connection, new)
-        return outcomes
+        return recorded
 
     def settle(self, places: Sequence[tuple[str, Stamp]]) -> None:
         """Note what stands at places after a link took a file's place there."""
@@ -190,31 +182,42 @@ def mark_missing(connection: Connection) -> int:
     return int(connection.execute(query).scalar_one())
 
 
-def _record_one(connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]) -> Outcome:
+def _record_one(
+    connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]
+) -> tuple[Outcome, Brief]:
     _put_blob(connection, entry)
     models = schema.models
     sha256 = entry.digests.sha256
-    row = connection.execute(select(models.c.id, models.c.deleted).where(models.c.file_hash == sha256)).first()
+    query = select(*_BRIEF, models.c.id).where(models.c.file_hash == sha256)
+    row = connection.execute(query).first()
     if row is None:
         model_id = _insert_model(connection, entry, rules_digest)
         new.append((model_id, entry.classified))
     elif row.deleted:
         connection.execute(update(models).where(models.c.id == row.id).values(deleted=False, updated_at=now()))
-    state = entry.classified.inspection.state
-    outcome = _outcome(connection, entry, row, "ok" if state == "not_model" else state)
+    outcome = _outcome(connection, entry, row)
     _put_place(
-        connection,
-        entry.path,
-        entry.stamp,
-        sha256=sha256,
-        outcome=outcome,
-        adopted=entry.adopted,
-        sample=entry.sample,
+        connection, entry.path, entry.stamp, sha256=sha256, outcome=outcome, adopted=entry.adopted, sample=entry.sample
     )
-    return outcome
+    return outcome, brief_of(entry.classified) if row is None else Brief(*row[:-1])
 
 
-def _outcome(connection: Connection, entry: Entry, row: Any, state: str) -> Outcome:
+def brief_of(classified: Classified) -> Brief:
+    verdict, inspection = classified.verdict, classified.inspection
+    return Brief(
+        type=verdict.type,
+        base=verdict.base,
+        sub_type=verdict.sub_type,
+        confidence=verdict.confidence,
+        state=inspection.state,
+        code=inspection.code,
+        message=inspection.message,
+        deleted=False,
+    )
+
+
+def _outcome(connection: Connection, entry: Entry, row: Any) -> Outcome:
+    state = entry.classified.inspection.state
     if state == "broken":
         return "broken"
     if state == "unsafe":

@@ -1,0 +1,113 @@
+"""The slow work on one file, done in threads: inspect, judge, hash, and bring its content towards the store."""
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from modelhub.core.errors import Changed, HashMismatch
+from modelhub.core.types import Adopt, Classified, Digests
+from modelhub.files import digest
+from modelhub.files.blobs import Blobs, Staged, Staging
+from modelhub.files.walk import Found
+from modelhub.services.judge import Judge
+
+TAKES_PLACE: frozenset[Adopt] = frozenset({"symlink", "move"})
+"""Ways to adopt after which the original is not a file any more."""
+
+_BUSY = "Scan again when nothing writes to it."
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """One file after the slow work: judged and hashed, its content staged if the store lacks it."""
+
+    found: Found
+    source: str
+    classified: Classified
+    digests: Digests | None = None
+    sample: str = ""
+    adopt: Adopt = "reference"
+    staged: Staged | None = None
+    stored_at: str = ""
+    same_file: bool = False
+    damaged: str = ""
+
+
+class Intake:
+    """Prepares files; safe to use from several threads. Without a staging folder it is a dry run."""
+
+    def __init__(self, judge: Judge, blobs: Blobs, known_sizes: Iterable[int]) -> None:
+        self._judge = judge
+        self._blobs = blobs
+        self._sizes = set(known_sizes)
+        self._lock = threading.Lock()
+        self._unhashed: dict[int, str] = {}
+        self._cancelled = threading.Event()
+        self.staging: Staging | None = None
+        self.hashed: set[str] = set()
+        self.bytes_read = 0
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    def _tick(self, count: int) -> None:
+        self.bytes_read += count
+        if self._cancelled.is_set():
+            raise Changed("The scan was cancelled.")
+
+    def prepare(self, found: Found, source: str, adopt: Adopt) -> Prepared:
+        with digest.open_regular(source) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            name = os.path.basename(found.path)
+            classified = self._judge.stream(stream, size, name)
+            prepared = Prepared(found, source, classified)
+            if classified.inspection.state == "not_model":
+                return prepared
+            if (self.staging is None) and self._is_first_of(size, source):
+                return prepared
+            hashed = os.fstat(stream.fileno()).st_mtime_ns
+            digests = digest.digests(stream, tick=self._tick)
+            prepared = replace(prepared, digests=digests, sample=digest.sample(stream, size))
+            if os.fstat(stream.fileno()).st_mtime_ns != hashed:
+                raise Changed("It was written to meanwhile.", hint=_BUSY)
+            if (self.staging is None) or adopt == "reference" or classified.inspection.state != "ok":
+                return prepared
+            return self._stage(stream, replace(prepared, adopt=adopt), digests)
+
+    def _is_first_of(self, size: int, source: str) -> bool:
+        """In a dry run only files of equal size are hashed, since only they can be duplicates."""
+        with self._lock:
+            if size not in self._sizes:
+                self._sizes.add(size)
+                self._unhashed[size] = source
+                return True
+            first = self._unhashed.pop(size, None)
+        if first is not None:
+            with digest.open_regular(first) as stream:
+                self.hashed.add(digest.digests(stream, tick=self._tick).sha256)
+        return False
+
+    def _stage(self, stream: BinaryIO, prepared: Prepared, digests: Digests) -> Prepared:
+        """Bring the content towards the store, unless the store has it."""
+        takes_place = prepared.adopt in TAKES_PLACE
+        folder = os.path.dirname(prepared.source)
+        if takes_place and not os.access(folder, os.W_OK):
+            raise PermissionError(13, "the folder cannot be written, so no link can be put there", folder)
+        try:
+            stored = self._blobs.find(digests.sha256, digests.size)
+        except HashMismatch as error:
+            return replace(prepared, damaged=error.message)
+        if stored is None:
+            if self.staging is None:
+                raise AssertionError
+            staged = self.staging.place(stream, prepared.source, digests, keep=not takes_place, tick=self._tick)
+            return replace(prepared, staged=staged)
+        with digest.open_regular(stored) as blob:
+            same = os.path.sameopenfile(blob.fileno(), stream.fileno())
+            if takes_place and not digest.same_content(stream, blob):
+                return replace(
+                    prepared, damaged=f"The stored file {digests.sha256} does not have its content any more."
+                )
+        return replace(prepared, stored_at=stored, same_file=same)
