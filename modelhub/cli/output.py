@@ -56,7 +56,7 @@ def plain(value: Any) -> Any:
 
 
 def write_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(plain(value), allow_nan=False) + "\n")
 
 
 def result_line(value: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import click
 from modelhub.cli import output
 from modelhub.cli.app import HubGroup, Session
 from modelhub.core.deployment import Target
-from modelhub.services.hub import open_hub
+from modelhub.services.hub import open_hub, preview_hub
 
 
 @click.group(cls=HubGroup, invoke_without_command=True)
@@ -44,16 +44,10 @@ def list_targets(session: Session) -> int:
 @click.pass_obj
 def add(session: Session, name: str, path: str, app: str, display_name: str, disabled: bool, dry_run: bool) -> int:
     """Add a target NAME at PATH; its app gives it its folders."""
-    with open_hub(output.settings(session)) as hub:
-        if dry_run:
-            return _say(
-                session,
-                hub.deployment.preview_target(name, path, app=app, display_name=display_name, enabled=not disabled),
-            )
-        return _say(
-            session,
-            hub.deployment.add_target(name, path, app=app, display_name=display_name, enabled=not disabled),
-        )
+    settings = output.settings(session)
+    with preview_hub(settings) if dry_run else open_hub(settings) as hub:
+        make = hub.deployment.preview_target if dry_run else hub.deployment.add_target
+        return _say(session, make(name, path, app=app, display_name=display_name, enabled=not disabled))
 
 
 @targets.command()

@@ -71,7 +71,7 @@ def db_upgrade(session: Session, dry_run: bool) -> int:
     before = hubs.database_status(HubPlaces(settings.hub))
     saved: tuple[object, ...] = ()
     if not dry_run:
-        with open_hub(settings) as hub:
+        with open_hub(settings, create=False) as hub:
             saved = hub.upgraded_from
     old = [one.tree for one in before if one.condition != "current"]
     if session.json:

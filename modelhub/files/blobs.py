@@ -7,6 +7,7 @@ durable there, and only then given its name, which never replaces anything.
 import contextlib
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,9 +19,9 @@ from modelhub.core.errors import Changed, HashMismatch
 from modelhub.core.places import HubPlaces
 from modelhub.core.types import Digests, Sha256
 from modelhub.files import digest, links
+from modelhub.files.walk import is_address
 
-READ_ONLY = 0o444
-_HEX = frozenset("0123456789abcdef")
+_WRITE_BITS = 0o222
 Tick = Callable[[int], None]
 
 
@@ -33,6 +34,7 @@ class Staged:
     name: str
     size: int
     mtime_ns: int
+    mode: int
 
     def is_whole(self) -> bool:
         """False once somebody wrote to it: a second name of the user's file shares its content."""
@@ -68,13 +70,15 @@ class Blobs:
 
     def find(self, sha256: str, size: int) -> str | None:
         """Path of the stored content, None if it is not here; HashMismatch if what is here cannot be it."""
-        for entry in self.files(sha256):
-            if entry.stat(follow_symlinks=False).st_size != size:
-                raise HashMismatch(
-                    f"The stored file {sha256} is damaged: {entry.stat().st_size} bytes where {size} are right.",
-                    hint="Run `modelhub verify`; your file was left where it is.",
-                )
-            return entry.path
+        files = [entry for entry in self.files(sha256) if not entry.name.startswith(".")]
+        sizes = [entry.stat(follow_symlinks=False).st_size for entry in files]
+        if size in sizes:
+            return files[sizes.index(size)].path
+        if files:
+            raise HashMismatch(
+                f"The stored file {sha256} is damaged: {sizes[0]} bytes where {size} are right.",
+                hint="Run `modelhub verify`; your file was left where it is.",
+            )
         return None
 
     def publish(self, staged: Sequence[Staged]) -> set[str]:
@@ -82,15 +86,20 @@ class Blobs:
 
         Paths of staged contents that were written to meanwhile are returned; they get no name.
         """
-        for one in staged:
-            os.chmod(one.path, READ_ONLY)
-        links.sync(one.path for one in staged)
         changed = {one.path for one in staged if not one.is_whole()}
+        for one in staged:
+            if one.path not in changed:
+                os.chmod(one.path, one.mode & ~_WRITE_BITS)
+        links.sync(one.path for one in staged if one.path not in changed)
+        for one in staged:
+            if one.path not in changed and not one.is_whole():
+                os.chmod(one.path, one.mode)  # the user's own file shares its mode
+                changed.add(one.path)
         whole = [one for one in staged if one.path not in changed]
         for one in whole:
             folder = self.folder(one.sha256)
             os.makedirs(folder, exist_ok=True)
-            if self.files(one.sha256) or not links.publish(one.path, os.path.join(folder, one.name)):
+            if self.find(one.sha256, one.size) or not links.publish(one.path, os.path.join(folder, one.name)):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(one.path)
         if whole:
@@ -104,10 +113,6 @@ class Blobs:
             return None
         address = path[len(prefix) :].split(os.sep, 1)[0]
         return address if is_address(address) else None
-
-
-def is_address(name: str) -> bool:
-    return len(name) == 64 and _HEX.issuperset(name)
 
 
 def _is_note(name: str, files: list[os.DirEntry[str]]) -> bool:
@@ -167,24 +172,40 @@ class Staging:
         else:
             _copy(stream, target, digests, tick)
             known = os.lstat(target)
-        staged = Staged(target, digests.sha256, os.path.basename(source), digests.size, known.st_mtime_ns)
+        staged = Staged(
+            path=target,
+            sha256=digests.sha256,
+            name=os.path.basename(source),
+            size=digests.size,
+            mtime_ns=known.st_mtime_ns,
+            mode=stat.S_IMODE(known.st_mode),
+        )
         if not staged.is_whole():
             raise Changed("It was written to meanwhile.", hint="Scan again when nothing writes to it.")
         return staged
 
 
 def _copy(stream: BinaryIO, target: str, digests: Digests, tick: Tick | None) -> None:
-    """Copy and verify: what was written is read back and must have the digest."""
-    with open(target, "xb", buffering=0) as copy:
-        stream.seek(0)
-        if not links.reflink(stream, copy):
-            for block in _blocks(stream):
-                _write(copy, block)
-                if tick is not None:
-                    tick(len(block))
-            copy.truncate(digests.size)
-    with digest.open_regular(target) as written:
-        if digest.digests(written).sha256 != digests.sha256:
+    """Copy and verify: what was written is read back and must have the digest. A failed copy takes no room."""
+    try:
+        with open(target, "xb", buffering=0) as copy:
+            stream.seek(0)
+            if not links.reflink(stream, copy):
+                for block in _blocks(stream):
+                    _write(copy, block)
+                    if tick is not None:
+                        tick(len(block))
+                copy.truncate(digests.size)
+        _require_digest(target, digests)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(target)
+        raise
+
+
+def _require_digest(path: str, expected: Digests) -> None:
+    with digest.open_regular(path) as written:
+        if digest.digests(written).sha256 != expected.sha256:
             raise Changed("Its copy has other content: it was written to meanwhile.", hint="Scan again.")
 
 

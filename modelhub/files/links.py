@@ -6,6 +6,7 @@ Nothing in here replaces or removes a thing that it has not looked at in the mom
 import contextlib
 import errno
 import os
+import re
 import stat
 import sys
 import uuid
@@ -18,6 +19,7 @@ from modelhub.core.errors import Changed, Conflict, Unreadable
 from modelhub.core.names import printable
 
 _FICLONE = 0x40049409
+_TEMPORARY = re.compile(r"\.modelhub-[0-9a-f]{32}")
 _SYNC_THREADS = 16
 _NO_HARD_LINK = {
     errno.EXDEV,
@@ -84,8 +86,31 @@ def remove_symlink(path: str, expected: str) -> bool:
     return True
 
 
+def same_entry(first: str, second: str) -> bool:
+    """Whether two paths are one and the same name in one and the same folder, by whatever way it is reached."""
+    folders = os.stat(os.path.dirname(first)), os.stat(os.path.dirname(second))
+    return os.path.basename(first) == os.path.basename(second) and os.path.samestat(*folders)
+
+
+def is_leftover(name: str) -> bool:
+    """A temporary link of ours that a crash left behind."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def replace_link(path: str, expected: str, source: str) -> None:
+    """Point our own link elsewhere, atomically, if it still points to `expected`."""
+    temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
+    os.symlink(source, temporary)
+    if target_of(path) == expected:
+        os.replace(temporary, path)
+    else:
+        os.unlink(temporary)
+
+
 def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_ns: int) -> None:
     """Put a link to `source` where a file stood, atomically, if it is still the file we know."""
+    if same_entry(path, source):
+        raise Conflict(f"{printable(path)} is the stored file itself.", hint="Do not scan a hub.")
     temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
     os.symlink(source, temporary)
     try:
@@ -97,8 +122,10 @@ def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_n
         raise
 
 
-def remove_file(path: str, *, inode: int, size: int, mtime_ns: int) -> None:
-    """Remove a file that lives on in the store, if it is still the file we know."""
+def remove_file(path: str, source: str, *, inode: int, size: int, mtime_ns: int) -> None:
+    """Remove a file that lives on in the store at `source`, if it is still the file we know."""
+    if same_entry(path, source):
+        raise Conflict(f"{printable(path)} is the stored file itself.", hint="Do not scan a hub.")
     require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
     os.unlink(path)
 

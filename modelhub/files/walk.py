@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from modelhub.core.types import Stamp
 from modelhub.files.digest import stamp
 
+_HEX = frozenset("0123456789abcdef")
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -20,6 +22,13 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
+class StoreFolder:
+    """A hub, or a folder of a content-addressed store: what is in it belongs to that store and is not taken."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unwalkable:
     """A folder that could not be listed: nothing may be concluded about what is in it."""
 
@@ -27,11 +36,12 @@ class Unwalkable:
     reason: str
 
 
-def walk(root: str, *, exclude: Sequence[str] = (), skip: Sequence[str] = ()) -> Iterator[Found | Unwalkable]:
+def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkable | StoreFolder]:
     """Files under `root` (or `root` itself) in order of name.
 
     `exclude`: shell patterns over a folder's name, or over its last parts if they hold a slash.
-    `skip`: absolute paths that are not entered. Links to folders are not followed.
+    Links to folders are not followed. Hubs and folders named by a SHA-256 are told and not entered, by whatever
+    path they are reached: a file of a store must never be taken for one that was found.
     """
     top = os.lstat(root)
     if not stat.S_ISDIR(top.st_mode):
@@ -46,19 +56,51 @@ def walk(root: str, *, exclude: Sequence[str] = (), skip: Sequence[str] = ()) ->
         except OSError as error:
             yield Unwalkable(folder, (error.strerror or str(error)).lower())
             continue
-        inner = []
+        if is_hub(folder):
+            yield StoreFolder(folder)
+            continue
+        inner: list[str] = []
         for entry in entries:
-            try:
-                if entry.is_dir(follow_symlinks=False):
-                    if entry.path not in skip and not _excluded(entry.path, entry.name, exclude):
-                        inner.append(entry.path)
-                else:
-                    yield _found(entry.path, entry.stat(follow_symlinks=False))
-            except FileNotFoundError:
-                continue  # it went while we looked
-            except OSError as error:
-                yield Unwalkable(entry.path, (error.strerror or str(error)).lower())
+            yield from _meet(entry, exclude, inner)
         waiting.extend(reversed(inner))
+
+
+def _meet(
+    entry: os.DirEntry[str], exclude: Sequence[str], inner: list[str]
+) -> Iterator[Found | Unwalkable | StoreFolder]:
+    """One entry of a folder; folders to enter are added to `inner`."""
+    try:
+        if not entry.is_dir(follow_symlinks=False):
+            yield _found(entry.path, entry.stat(follow_symlinks=False))
+        elif is_address(entry.name):
+            yield StoreFolder(entry.path)
+        elif not _excluded(entry.path, entry.name, exclude):
+            inner.append(entry.path)
+    except FileNotFoundError:
+        return  # it went while we looked
+    except OSError as error:
+        yield Unwalkable(entry.path, (error.strerror or str(error)).lower())
+
+
+def is_hub(folder: str) -> bool:
+    return os.path.isfile(os.path.join(folder, "modelhub.db")) and os.path.isdir(os.path.join(folder, "models"))
+
+
+def is_address(name: str) -> bool:
+    """Whether a folder's name is a SHA-256, as in a store."""
+    return len(name) == 64 and _HEX.issuperset(name)
+
+
+def inside_store(path: str) -> str:
+    """The hub or store folder that `path` is or lies in, by its real place; empty if none."""
+    place = os.path.realpath(path)
+    while True:
+        if is_hub(place) or is_address(os.path.basename(place)):
+            return place
+        parent = os.path.dirname(place)
+        if parent == place:
+            return ""
+        place = parent
 
 
 def _found(path: str, result: os.stat_result) -> Found:

@@ -19,8 +19,11 @@ MAX_TENSORS = 250_000
 MAX_ELEMENTS = 8_000_000
 """Strings in all arrays of one header together; a vocabulary of 256k tokens with merges has under 1 M."""
 MAX_HEADER = 1 << 30
-_MAX_TEXT = 1 << 20
-_MAX_NAME = 65_535
+MAX_TEXT = 32 << 20
+"""Bytes of all names and values of one header that are kept."""
+
+_MAX_VALUE = 1 << 20
+_MAX_NAME = 4_096
 _MAX_DEPTH = 4
 _CHUNK = 1 << 20
 _ALIGNMENT = "general.alignment"
@@ -98,6 +101,7 @@ class _Walk:
         self._window = window
         self._length = _U64
         self._elements = 0
+        self._kept = 0
 
     def run(self) -> tuple[dict[str, Tensor], dict[str, MetaValue]]:
         tensor_count, key_count = self._counts()
@@ -135,6 +139,9 @@ class _Walk:
         if length > limit:
             self._window.skip(length)
             return None
+        self._kept += length
+        if self._kept > MAX_TEXT:
+            raise BrokenFile("header_too_large", f"The header's names and values have over {MAX_TEXT} bytes.")
         return self._window.take(length).decode("utf-8", "replace")
 
     def _name(self, what: str) -> str:
@@ -151,7 +158,7 @@ class _Walk:
         if kind == _ARRAY:
             metadata[f"{key}.length"] = self._array(0)
         elif kind == _STRING:
-            text = self._text(_MAX_TEXT)
+            text = self._text(_MAX_VALUE)
             metadata[key] = "" if text is None else text
         elif kind in _SCALARS:
             value = self._window.unpack(_SCALARS[kind])
@@ -218,6 +225,8 @@ class _Walk:
         elements = prod(shape)
         if shape and shape[0] % per_block:
             raise BrokenFile("bad_shape", f"Tensor {name[:200]!r} does not fill whole blocks of {label}.")
+        if elements >= 1 << 63:
+            raise BrokenFile("bad_shape", f"Tensor {name[:200]!r} has an impossible shape.")
         tensors[name] = Tensor(label, tuple(reversed(shape)))
         return offset, offset + elements // per_block * block_bytes
 

@@ -27,10 +27,18 @@ def inspect(stream: BinaryIO, size: int, name: str) -> Inspection:
     stream.seek(0)
     head = stream.read(HEAD)
     suffix = PurePath(name).suffix.lower()
-    if head.startswith(gguf.MAGIC):
-        return _read("gguf", gguf.read, stream, size)
     if pickles.is_zip(head) or pickles.is_pickle(head):
         return _code_bearing(stream, size, head, suffix)
+    found = _code_free(stream, size, head, suffix)
+    if found.state in ("ok", "broken") and suffix in pickles.PICKLE_SUFFIXES and pickles.would_run(stream, size):
+        message = f"Named {suffix}, and a program that loads it as a pickle would run what is in it."
+        return Inspection(found.container, size, "unsafe", "disguised", message)
+    return found
+
+
+def _code_free(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
+    if head.startswith(gguf.MAGIC):
+        return _read("gguf", gguf.read, stream, size)
     if safetensors.looks_like(head):
         return _read("safetensors", safetensors.read, stream, size)
     return _other(head, size, suffix)
@@ -45,16 +53,13 @@ def _read(container: str, reader: _Reader, stream: BinaryIO, size: int) -> Inspe
 
 
 def _code_bearing(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
-    container = pickles.container(stream, size, head)
+    container = pickles.container(head)
     if suffix in _CODE_FREE:
         what = "an archive" if pickles.is_zip(head) else "a pickle"
-        return Inspection(
-            container, size, "unsafe", "disguised", f"Named {suffix} but holds {what}, which can carry code."
-        )
-    if container == "zip":
-        return Inspection("zip", size, "not_model", "archive", "A zip archive without a PyTorch model in it.")
+        message = f"Named {suffix} but holds {what}, which can carry code."
+        return Inspection(container, size, "unsafe", "disguised", message)
     state, code, message = pickles.judge(container, stream, size)
-    return Inspection(container, size, state, code, message)
+    return Inspection("zip" if state == "not_model" else container, size, state, code, message)
 
 
 def _other(head: bytes, size: int, suffix: str) -> Inspection:
@@ -86,9 +91,9 @@ def _recognised(head: bytes, suffix: str) -> str:
     """Formats that are told by their first bytes and not yet looked into."""
     if head[:4] in _GGML:
         return "ggml"
-    if head.startswith(b"\x89HDF\r\n\x1a\n"):
+    if head.startswith(b"\x89HDF\r\n\x1a\n") and suffix in ("", ".h5", ".hdf5", ".keras"):
         return "hdf5"
-    if head[4:8] == b"TFL3":
+    if head[4:8] == b"TFL3" and suffix in ("", ".tflite"):
         return "tflite"
     return "onnx" if suffix in ("", ".onnx") and _ONNX.match(head) else ""
 

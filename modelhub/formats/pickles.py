@@ -1,11 +1,12 @@
-"""PyTorch files: recognised, and judged by what their pickles name. Nothing is unpickled or imported.
+"""PyTorch files: recognised, and judged by what their pickles name and call. Nothing is unpickled or imported.
 
-A pickle is a program. We read its opcodes, collect every global it names and compare each with an exact
-allow-list; one that is not on it, or that we cannot tell, makes the file `unsafe`.
+A pickle is a program. Its opcodes are run on symbols (pickle_machine); a global that is not on the exact
+allow-list, a call of what is not a builder, or anything that we cannot tell, makes the file `unsafe`. So does
+every trick by which another program would read another pickle out of the same bytes.
 """
 
 import io
-import pickletools
+import lzma
 import struct
 import zipfile
 import zlib
@@ -13,29 +14,26 @@ from typing import BinaryIO
 
 from modelhub.core.types import State
 from modelhub.formats.broken import BrokenFile
-from modelhub.formats.safe_globals import SAFE_GLOBALS
+from modelhub.formats.pickle_machine import Machine, UnsafeError
 
 MAX_PICKLE = 64 << 20
-"""Bytes of one pickle that are looked at; a pickle that is longer is not believed."""
+"""Bytes of all pickles of a file that are looked at; longer ones are not believed."""
+
+MAX_DIRECTORY = 32 << 20
+"""Bytes of a zip directory: a member for each of 300,000 tensors."""
+
+PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
+"""Suffixes whose files apps hand to the unpickler whatever is in them."""
 
 _USUAL_PICKLE = 1 << 20
-MAX_OPCODES = 8_000_000
-MAX_DIRECTORY = 64 << 20
-_TORCH_MAGIC = b"\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-"""The integer 0x1950A86A20F9469CFC6C that `torch.save` wrote first before it used zip files."""
+_TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+"""`torch.save` wrote this pickle of 0x1950A86A20F9469CFC6C first, before it used zip files."""
 
 _LEGACY_PICKLES = 5
-_STRINGS = {
-    "UNICODE",
-    "BINUNICODE",
-    "BINUNICODE8",
-    "SHORT_BINUNICODE",
-    "STRING",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-}
-_STORE = {"PUT", "BINPUT", "LONG_BINPUT"}
-_LOAD = {"GET", "BINGET", "LONG_BINGET"}
+_END = struct.Struct("<4s4H2IH")
+_END64 = struct.Struct("<4sQ2H2I4Q")
+_LOCATOR = struct.Struct("<4sIQI")
+_ALL = 0xFFFFFFFF
 
 Judgement = tuple[State, str, str]
 _SAFE: Judgement = ("ok", "not_inspected", "A PyTorch file; its tensors are not listed.")
@@ -49,141 +47,149 @@ def is_pickle(head: bytes) -> bool:
     """Protocol 2 and later say so in two bytes; earlier ones are told by their first opcodes."""
     if head[:1] == b"\x80":
         return len(head) > 2 and 2 <= head[1] <= 5
-    return (
-        head[:1] in (b"c", b"(", b"}", b"]")
-        and (head[1:2].isalpha() or head[1:2] in b"dlpqtS(c}]")
-        and b"\n" in head[:80]
-    )
+    starts = head[1:2].isalpha() or head[1:2] in b"(c}]"
+    return head[:1] in (b"c", b"(", b"}", b"]") and starts and b"\n" in head[:80]
 
 
-def container(stream: BinaryIO, size: int, head: bytes) -> str:
-    """``torch_zip``, ``torch_legacy``, ``pickle`` or ``zip`` (an archive without a pickle)."""
+def container(head: bytes) -> str:
+    """``torch_zip``, ``torch_legacy`` or ``pickle``; `judge` tells a zip without a pickle."""
     if is_zip(head):
-        stream.seek(max(0, size - MAX_DIRECTORY))
-        has_pickle = b".pkl" in head or b".pkl" in stream.read(MAX_DIRECTORY)
-        return "torch_zip" if has_pickle else "zip"
-    return "torch_legacy" if head[2:].startswith(_TORCH_MAGIC) else "pickle"
+        return "torch_zip"
+    return "torch_legacy" if head.startswith(_TORCH_MAGIC) else "pickle"
 
 
 def judge(kind: str, stream: BinaryIO, size: int) -> Judgement:
     """State, code and message for a file of `container` kind."""
     try:
         if kind == "torch_zip":
-            _walk_zip(stream, size)
-        else:
-            stream.seek(0)
-            _walk_stream(stream, _LEGACY_PICKLES if kind == "torch_legacy" else 1)
-    except _UnsafeError as unsafe:
+            return _judge_zip(stream, size)
+        _judge_stream(stream, size, _LEGACY_PICKLES if kind == "torch_legacy" else 1)
+    except UnsafeError as unsafe:
         return "unsafe", "unsafe_pickle", str(unsafe)
     except BrokenFile as broken:
         return "broken", broken.code, broken.message
     return _SAFE
 
 
-class _UnsafeError(Exception):
-    """The pickle names something that is not known to be harmless."""
+def would_run(stream: BinaryIO, size: int) -> bool:
+    """Whether an unpickler might get anywhere with a file that is of another format."""
+    stream.seek(0)
+    data = io.BytesIO(stream.read(_USUAL_PICKLE))
+    try:
+        Machine().run(data)
+    except UnsafeError:
+        return True
+    except BrokenFile:
+        return data.tell() >= _USUAL_PICKLE and size > _USUAL_PICKLE
+    return True
 
 
-def _walk_stream(stream: BinaryIO, pickles: int) -> None:
+def _judge_stream(stream: BinaryIO, size: int, pickles: int) -> None:
     """The pickles stand first; most are small, so a little is read before much is."""
+    stream.seek(0)
+    _refuse_tar(stream.read(512))
     for most in (_USUAL_PICKLE, MAX_PICKLE):
         stream.seek(0)
         data = io.BytesIO(stream.read(most))
+        machine = Machine()
         try:
             for _ in range(pickles):
-                _walk(data)
+                machine.run(data)
         except BrokenFile:
-            if most == MAX_PICKLE or len(data.getbuffer()) < most:
+            if most == MAX_PICKLE or size <= most:
                 raise
         else:
+            if pickles == 1 and data.tell() < size:
+                raise UnsafeError("More data follows the end of its pickle, where a second one can hide.")
             return
 
 
-def _walk_zip(stream: BinaryIO, size: int) -> None:
+def _refuse_tar(block: bytes) -> None:
+    """The oldest PyTorch files were tar archives, which are looked for before pickles."""
+    if len(block) < 512:
+        return
+    try:
+        stated = int(block[148:156].strip(b"\0 ") or b"x", 8)
+    except ValueError:
+        return
+    if stated == sum(block) - sum(block[148:156]) + 8 * 32:
+        raise UnsafeError("It is a pickle and a tar archive at once.")
+
+
+def _judge_zip(stream: BinaryIO, size: int) -> Judgement:
     _check_directory(stream, size)
     try:
         with zipfile.ZipFile(stream) as archive:
-            members = archive.infolist()
-            if len({member.filename for member in members}) != len(members):
-                raise _UnsafeError("The archive holds two members of one name.")
-            for member in members:
-                if member.filename.lower().endswith((".pkl", ".pickle")):
-                    _walk(io.BytesIO(_member(archive, member)))
-                elif member.filename.lower().endswith((".py", ".pyc")):
-                    raise _UnsafeError("The archive carries Python code (TorchScript), which an app would run.")
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, struct.error, zlib.error, ValueError) as error:
+            names = [member.orig_filename for member in archive.infolist()]
+            if len(set(names)) != len(names):
+                raise UnsafeError("The archive holds two members of one name.")
+            pickled = [member for member in archive.infolist() if _holds_pickle(member)]
+            if not pickled:
+                return "not_model", "archive", "A zip archive without a PyTorch model in it."
+            machine, left = Machine(), MAX_PICKLE
+            for member in pickled:
+                data = _member(archive, member, left)
+                left -= len(data)
+                machine.run(io.BytesIO(data))
+    except (
+        zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError, OverflowError,
+        KeyError, struct.error, zlib.error, lzma.LZMAError,
+    ) as error:  # fmt: skip
         raise BrokenFile("bad_archive", f"The archive cannot be read: {error}.") from error
+    return _SAFE
 
 
-def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _holds_pickle(member: zipfile.ZipInfo) -> bool:
+    for name in (member.filename.lower(), member.orig_filename.lower()):
+        if name.endswith((".py", ".pyc")):
+            raise UnsafeError("The archive carries Python code (TorchScript), which an app would run.")
+        if name.endswith((".pkl", ".pickle")):
+            return True
+    return False
+
+
+def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:
     if member.flag_bits & 1:
-        raise _UnsafeError("A pickle in the archive is encrypted.")
+        raise UnsafeError("A pickle in the archive is encrypted.")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise UnsafeError("A pickle in the archive is packed in a way that PyTorch does not use.")
     with archive.open(member) as content:
-        data = content.read(MAX_PICKLE + 1)
-    if len(data) > MAX_PICKLE:
-        raise _UnsafeError(f"A pickle in the archive is longer than {MAX_PICKLE} bytes.")
+        data = content.read(limit + 1)
+    if len(data) > limit:
+        raise UnsafeError(f"The pickles in the archive are longer than {MAX_PICKLE} bytes.")
     return data
 
 
 def _check_directory(stream: BinaryIO, size: int) -> None:
-    """The archive must end with its directory, and the directory must be of a believable size."""
+    """Programs find a zip's directory in different ways; all must find the same one, right before the end."""
     tail_start = max(0, size - 65_557)
     stream.seek(tail_start)
     tail = stream.read(size - tail_start)
-    end = tail.rfind(b"PK\x05\x06")
-    if end < 0 or len(tail) - end < 22:
+    found = tail.rfind(b"PK\x05\x06")
+    if found < 0 or len(tail) - found < _END.size:
         raise BrokenFile("truncated", "The archive's directory is missing: the file is cut off.")
-    directory = struct.unpack_from("<I", tail, end + 12)[0]
-    if directory != 0xFFFFFFFF and directory > MAX_DIRECTORY:
-        raise BrokenFile("bad_archive", f"The archive's directory claims {directory} bytes.")
+    *_, length, offset, comment = _END.unpack_from(tail, found)
+    end = tail_start + found
+    if end + _END.size + comment != size:
+        raise UnsafeError("More data follows the end of the archive.")
+    if _ALL in (length, offset) or tail[max(0, found - _LOCATOR.size) :][:4] == b"PK\x06\x07":
+        length, offset, end = _directory64(stream, end)
+    if length > MAX_DIRECTORY:
+        raise BrokenFile("bad_archive", f"The archive's directory claims {length} bytes.")
+    if offset + length != end:
+        raise UnsafeError("The archive's directory is not where it says: it may hold a second one.")
 
 
-def _walk(data: io.BytesIO) -> None:
-    """Read one pickle up to its STOP; raises _UnsafeError for the first global that is not allowed."""
-    strings = _Strings()
-    try:
-        for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-            if count > MAX_OPCODES:
-                raise _UnsafeError("The pickle has too many steps to be looked through.")
-            _step(opcode.name, argument, strings)
-    except (ValueError, UnicodeDecodeError, OverflowError, IndexError) as error:
-        raise BrokenFile("bad_pickle", "The pickle is damaged or cut off.") from error
-
-
-class _Strings:
-    """The strings pushed last and those remembered by number, which is all that STACK_GLOBAL can draw on."""
-
-    def __init__(self) -> None:
-        self.recent: list[str] = []
-        self._memo: dict[int, str] = {}
-
-    def follow(self, name: str, argument: object) -> None:
-        last = self.recent[-1] if self.recent else ""
-        if name in _STRINGS:
-            self.recent.append(str(argument))
-        elif name == "MEMOIZE":
-            self._memo[len(self._memo)] = last
-        elif name in _STORE and isinstance(argument, int):
-            self._memo[argument] = last
-        elif name in _LOAD and isinstance(argument, int):
-            self.recent.append(self._memo.get(argument, ""))
-        elif name not in ("PROTO", "FRAME"):
-            self.recent.clear()
-
-
-def _step(name: str, argument: object, strings: _Strings) -> None:
-    if name in ("GLOBAL", "INST"):
-        module, _, attribute = str(argument).partition(" ")
-        _require_safe(module, attribute)
-    elif name == "STACK_GLOBAL":
-        if len(strings.recent) < 2:
-            raise _UnsafeError("The pickle hides what it names.")
-        _require_safe(strings.recent[-2], strings.recent[-1])
-    elif name in ("EXT1", "EXT2", "EXT4"):
-        raise _UnsafeError("The pickle names something by a number of the extension registry.")
-    strings.follow(name, argument)
-
-
-def _require_safe(module: str, name: str) -> None:
-    if (module, name) not in SAFE_GLOBALS:
-        raise _UnsafeError(f"The pickle calls for {module[:80]}.{name[:80]}, which is not known to be harmless.")
+def _directory64(stream: BinaryIO, end: int) -> tuple[int, int, int]:
+    """Length and offset of the directory from the large form of the end record, and where that record stands."""
+    if end < _LOCATOR.size:
+        raise BrokenFile("bad_archive", "The archive's end record is damaged.")
+    stream.seek(end - _LOCATOR.size)
+    mark, _, position, _ = _LOCATOR.unpack(stream.read(_LOCATOR.size))
+    if mark != b"PK\x06\x07" or position + _END64.size != end - _LOCATOR.size:
+        raise UnsafeError("The archive's end record is not where it says.")
+    stream.seek(position)
+    mark, *_, length, offset = _END64.unpack(stream.read(_END64.size))
+    if mark != b"PK\x06\x06":
+        raise UnsafeError("The archive's end record is not where it says.")
+    return length, offset, position

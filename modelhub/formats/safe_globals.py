@@ -1,9 +1,12 @@
 """The exact (module, name) pairs a pickle may name and still be called harmless.
 
-Each only builds data: tensors, storages, containers, numpy arrays, and the layer classes that pickled
-detectors are made of. Nothing here runs a string, opens a file or imports by name. Deny-lists were
-measured to miss attacks; an exact allow-list missed none.
+`BUILDERS` may be called with whatever the file says: they build tensors, storages, containers, numpy arrays,
+run no string, open no file, import nothing by name. `CLASSES` are the layers and settings that pickled detectors
+and trainers are made of; only empty objects of them may be made, since their constructors evaluate strings.
+Deny-lists were measured to miss attacks; an exact allow-list missed none.
 """
+
+from collections.abc import Mapping
 
 _TORCH = {
     "torch": """BFloat16Storage BoolStorage ByteStorage CharStorage DoubleStorage FloatStorage HalfStorage
@@ -19,6 +22,25 @@ _TORCH = {
     "torch.serialization": "_get_layout",
     "torch.storage": "UntypedStorage TypedStorage",
     "torch.nn.backends.thnn": "_get_thnn_function_backend",
+}
+_PYTHON = {
+    "collections": "OrderedDict Counter defaultdict",
+    "builtins": "bool bytearray bytes complex dict float frozenset int list set slice str tuple",
+    "__builtin__": "bool bytearray bytes complex dict float frozenset int list set slice str tuple unicode long",
+    "_codecs": "encode",
+    "copyreg": "_reconstructor",
+    "copy_reg": "_reconstructor",
+    "datetime": "date datetime time timedelta timezone",
+    "argparse": "Namespace",
+    "pathlib": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
+    "numpy": "dtype ndarray bool_ float16 float32 float64 int16 int32 int64 int8 uint8",
+    "numpy.core.multiarray": "_reconstruct scalar",
+    "numpy._core.multiarray": "_reconstruct scalar",
+    "numpy.core.numeric": "_frombuffer",
+    "numpy._core.numeric": "_frombuffer",
+    "numpy.dtypes": "Float16DType Float32DType Float64DType Int32DType Int64DType",
+}
+_LAYERS = {
     "torch.nn.modules.activation": """GELU Hardswish Hardsigmoid Hardtanh LeakyReLU Mish PReLU ReLU ReLU6
         SELU SiLU Sigmoid Softmax Softplus Tanh ELU MultiheadAttention Identity""",
     "torch.nn.modules.batchnorm": "BatchNorm1d BatchNorm2d BatchNorm3d SyncBatchNorm",
@@ -39,23 +61,6 @@ _TORCH = {
     "torch.nn.modules.transformer": """Transformer TransformerDecoder TransformerDecoderLayer
         TransformerEncoder TransformerEncoderLayer""",
     "torch.nn.modules.upsampling": "Upsample UpsamplingBilinear2d UpsamplingNearest2d",
-}
-_PYTHON = {
-    "collections": "OrderedDict Counter defaultdict",
-    "builtins": "bool bytearray bytes complex dict float frozenset int list set slice str tuple",
-    "__builtin__": "bool bytearray bytes complex dict float frozenset int list set slice str tuple unicode long",
-    "_codecs": "encode",
-    "copyreg": "_reconstructor",
-    "copy_reg": "_reconstructor",
-    "datetime": "date datetime time timedelta timezone",
-    "argparse": "Namespace",
-    "pathlib": "Path PosixPath PurePath PurePosixPath PureWindowsPath WindowsPath",
-    "numpy": "dtype ndarray bool_ float16 float32 float64 int16 int32 int64 int8 uint8",
-    "numpy.core.multiarray": "_reconstruct scalar",
-    "numpy._core.multiarray": "_reconstruct scalar",
-    "numpy.core.numeric": "_frombuffer",
-    "numpy._core.numeric": "_frombuffer",
-    "numpy.dtypes": "Float16DType Float32DType Float64DType Int32DType Int64DType",
 }
 _TRAINERS = {
     "pytorch_lightning.callbacks.model_checkpoint": "ModelCheckpoint",
@@ -92,9 +97,10 @@ _DETECTORS = {
     "models.common": "BottleneckCSP Bottleneck C3 Concat Conv Focus Proto SPP SPPF",
 }
 
-SAFE_GLOBALS = frozenset(
-    (module, name)
-    for group in (_TORCH, _PYTHON, _TRAINERS, _DETECTORS)
-    for module, names in group.items()
-    for name in names.split()
-)
+
+def _pairs(*groups: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset((module, name) for group in groups for module, names in group.items() for name in names.split())
+
+
+BUILDERS = _pairs(_TORCH, _PYTHON)
+CLASSES = _pairs(_LAYERS, _TRAINERS, _DETECTORS)

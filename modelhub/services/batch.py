@@ -61,7 +61,7 @@ class Batch:
             if one.staged and one.staged.path in changed:
                 yield failed(one.found.path, one.found.stamp.size, Changed("It was written to meanwhile."))
         whole = [one for one in prepared if not one.staged or one.staged.path not in changed]
-        recorded = self._found_files.record([_entry(one) for one in whole], rules_digest)
+        recorded = self._found_files.record([self._entry(one) for one in whole], rules_digest)
         events: list[Event] = []
         settled: list[tuple[str, Stamp]] = []
         for one, (outcome, brief) in zip(whole, recorded, strict=True):
@@ -74,6 +74,23 @@ class Batch:
         self._found_files.settle(settled)
         yield from events
 
+    def _entry(self, prepared: Prepared) -> Entry:
+        if prepared.digests is None:
+            raise AssertionError
+        stored = bool(prepared.staged or prepared.stored_at)
+        path = self._blobs.find(prepared.digests.sha256, prepared.digests.size) if stored else prepared.found.path
+        return Entry(
+            path=prepared.found.path,
+            name=os.path.basename(path or prepared.found.path),
+            stamp=prepared.found.stamp,
+            adopted=prepared.adopt,
+            stored=stored,
+            digests=prepared.digests,
+            sample=prepared.sample,
+            classified=prepared.classified,
+            same_file=prepared.same_file,
+        )
+
     def _take_place(self, prepared: Prepared) -> list[tuple[str, Stamp]]:
         """Put the link where the file was, or remove the file; the content is in the store for good."""
         path, stamp = prepared.found.path, prepared.found.stamp
@@ -85,7 +102,7 @@ class Batch:
         know = {"inode": stamp.inode, "size": stamp.size, "mtime_ns": stamp.mtime_ns}
         if prepared.adopt == "move":
             if os.path.lexists(path):
-                links.remove_file(path, **know)
+                links.remove_file(path, stored, **know)
             return []
         if links.target_of(path) != stored:  # unless another scan put it there meanwhile
             links.replace_by_symlink(path, stored, **know)
@@ -100,21 +117,6 @@ def failed(path: str, size: int, error: ModelHubError) -> FileSeen:
 def _left_in_place(path: str, error: OSError | ModelHubError) -> Problem:
     known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(path))
     return Problem(known.code, f"Stored, but left in its place: {known.message}", known.hint, path)
-
-
-def _entry(prepared: Prepared) -> Entry:
-    if prepared.digests is None:
-        raise AssertionError
-    return Entry(
-        path=prepared.found.path,
-        stamp=prepared.found.stamp,
-        adopted=prepared.adopt,
-        stored=bool(prepared.staged or prepared.stored_at),
-        digests=prepared.digests,
-        sample=prepared.sample,
-        classified=prepared.classified,
-        same_file=prepared.same_file,
-    )
 
 
 def seen_event(prepared: Prepared, outcome: Outcome, brief: Brief) -> FileSeen:

@@ -32,6 +32,7 @@ from modelhub.store.library import Library
 from modelhub.store.targets import Targets
 
 _CHUNK = 500
+_MAX_NAME = 255
 T = TypeVar("T")
 
 
@@ -67,10 +68,15 @@ class Deployment:
         return list(catalogue.apps().values())
 
     def create_defaults(self) -> None:
-        """The four targets every new hub has, disabled."""
-        for app in catalogue.apps().values():
-            if app.default_target:
-                self._targets.add(Target(0, app.name, app.display_name, app.default_path, False, app.name, app.folders))
+        """The four targets that every hub starts with, disabled; once for all times."""
+        if not self._targets.have_defaults():
+            shipped = [app for app in catalogue.apps().values() if app.default_target]
+            self._targets.add_defaults(
+                [
+                    Target(0, app.name, app.display_name, app.default_path, False, app.name, app.folders)
+                    for app in shipped
+                ]
+            )
 
     def preview_target(self, name: str, path: str, *, app: str, display_name: str, enabled: bool) -> Target:
         """The target that `add_target` would make; raises InvalidInput or NotFound as that would."""
@@ -120,7 +126,7 @@ class Deployment:
     def remove_target(self, name: str) -> None:
         """Forget a target; its links must be gone before, so that none is left untracked."""
         target = self._targets.get(name)
-        standing = [link for link in self._targets.links([target.id]) if _stands(link)]
+        standing = [link for link in self._targets.links([target.id]) if links.target_of(link.path) == link.source]
         if standing:
             raise InvalidInput(
                 f"{name} still has {len(standing)} links.",
@@ -168,23 +174,33 @@ class Deployment:
         by_id = {target.id: target for target in targets}
         ids = None if models is None else {model.id for model in models}
         wanted = [link for link in self._targets.links(by_id) if ids is None or link.model_id in ids]
-        standing = [link for link in wanted if link.deployed or links.target_of(link.path) == link.source]
+        standing = [link for link in wanted if _is_ours(link)]
         return Plan(tuple(_removal(by_id[link.target_id], link, "undeployed") for link in standing))
 
     # Application
 
     def apply(self, plan: Plan) -> Task[Deployed]:
         """Do what the plan says. What changed meanwhile is left alone and told."""
+        self._targets.require_writable()
         ids = {target.name: target.id for target in self._targets.all()}
-        removed = made = problems = 0
+        made: list[MakeLink] = []
+        removed = problems = 0
         total = len(plan.removals) + len(plan.links)
         for chunk in _chunks(plan.removals):
             yield Progress("deploy", removed, total, "links", chunk[0].path)
+            gone = []
             for removal in chunk:
-                removed += links.remove_symlink(removal.path, removal.source)
-            self._targets.unmade([(one.model_id, ids[one.target]) for one in chunk])
+                try:
+                    removed += links.remove_symlink(removal.path, removal.source)
+                except OSError as error:
+                    yield Problem.of(from_os_error(error, printable(removal.path)), item=removal.path)
+                    problems += 1
+                else:
+                    gone.append((removal.model_id, ids[removal.target]))
+            links.sync({os.path.dirname(one.path) for one in chunk if os.path.isdir(os.path.dirname(one.path))})
+            self._targets.unmade(gone)
         for links_to_make in _chunks(plan.links):
-            yield Progress("deploy", removed + made, total, "links", links_to_make[0].path)
+            yield Progress("deploy", removed + len(made), total, "links", links_to_make[0].path)
             self._targets.intend(links_to_make, ids)
             done = []
             for step in links_to_make:
@@ -198,11 +214,11 @@ class Deployment:
                     done.append(step)
             links.sync({os.path.dirname(step.path) for step in done})
             self._targets.made(done, ids)
-            made += len(done)
-        yield Result(_totals(plan, made=made, removed=removed, problems=problems, dry_run=False))
+            made += done
+        yield Result(_totals(plan, made, removed=removed, problems=problems, dry_run=False))
 
     def preview(self, plan: Plan) -> Deployed:
-        return _totals(plan, made=len(plan.links), removed=len(plan.removals), problems=0, dry_run=True)
+        return _totals(plan, plan.links, removed=len(plan.removals), problems=0, dry_run=True)
 
     def status(self) -> list[TargetStatus]:
         """Deployed against available, by looking at every recorded link."""
@@ -230,20 +246,20 @@ class _TargetPlan:
         if not self._named:
             alive = {model.id for model in models}
             for model_id, link in self._records.items():
-                if model_id not in alive and link.deployed:
+                if model_id not in alive and _is_ours(link):
                     yield _removal(self._target, link, "the model was deleted")
 
     def _model(self, model: Model) -> Iterator[Step]:
         record = self._records.get(model.id)
         refusal = self._refusal(model)
         if refusal:
-            if record is not None and record.deployed:
+            if record is not None and _is_ours(record):
                 yield _removal(self._target, record, refusal[1])
             yield Skip(self._target.name, model.id, model.filename, *refusal)
             return
         source = self._paths[model.id]
         folder = os.path.normpath(os.path.join(self._base, self._target.folders[model.type]))
-        if record is not None and record.deployed:
+        if record is not None and _is_ours(record):
             stands = links.target_of(record.path) == record.source
             if stands and record.source == source and os.path.dirname(record.path) == folder:
                 yield Skip(self._target.name, model.id, model.filename, "linked", "already linked")
@@ -274,7 +290,7 @@ class _TargetPlan:
         """A link of the model's own name, or of that name with its digest where another model has it."""
         listing = self._listing(folder)
         stem, suffix = os.path.splitext(_file_name(model, source))
-        for name in (f"{stem}{suffix.lower()}", f"{stem}-{model.sha256[:8]}{suffix.lower()}"):
+        for name in (f"{stem}{suffix.lower()}", _shortened(stem, f"-{model.sha256[:8]}{suffix.lower()}")):
             path = os.path.join(folder, name)
             if name.lower() not in listing or links.target_of(path) == source:
                 listing.add(name.lower())
@@ -303,6 +319,14 @@ def _file_name(model: Model, source: str) -> str:
     return stored if storable(stored) == model.filename else model.filename
 
 
+def _shortened(stem: str, ending: str) -> str:
+    """`stem` and `ending`, of which file systems take 255 bytes together."""
+    room = _MAX_NAME - len(os.fsencode(ending))
+    while len(os.fsencode(stem)) > room:
+        stem = stem[:-1]
+    return stem + ending
+
+
 def _make(step: MakeLink) -> None:
     if links.target_of(step.path) == step.source:
         return  # a run before us was interrupted between making the link and noting it
@@ -318,14 +342,15 @@ def _removal(target: Target, link: Link, because: str) -> Step:
     return RemoveLink(target.name, link.model_id, link.path, link.source, because)
 
 
-def _stands(link: Link) -> bool:
-    return link.deployed and links.target_of(link.path) == link.source
+def _is_ours(link: Link) -> bool:
+    """Recorded as made, or made by a run that was interrupted before it could say so."""
+    return link.deployed or links.target_of(link.path) == link.source
 
 
 def _status(target: Target, models: Sequence[Model], types: dict[int, str], recorded: Iterable[Link]) -> TargetStatus:
     fits = [model for model in models if model.type in target.folders and model.type != UNKNOWN]
     mine = [link for link in recorded if link.target_id == target.id and link.deployed]
-    good = [link for link in mine if _stands(link) and os.path.exists(link.path)]
+    good = [link for link in mine if links.target_of(link.path) == link.source and os.path.exists(link.path)]
     by_type: dict[str, tuple[int, int]] = {}
     for model in fits:
         deployed, available = by_type.get(model.type, (0, 0))
@@ -346,16 +371,16 @@ def _status(target: Target, models: Sequence[Model], types: dict[int, str], reco
     )
 
 
-def _totals(plan: Plan, *, made: int, removed: int, problems: int, dry_run: bool) -> Deployed:
+def _totals(plan: Plan, made: Sequence[MakeLink], *, removed: int, problems: int, dry_run: bool) -> Deployed:
     linked = sum(skip.code == "linked" for skip in plan.skips)
     return Deployed(
-        made=made,
+        made=len(made),
         removed=removed,
         linked=linked,
         skipped=len(plan.skips) - linked,
         conflicts=len(plan.conflicts),
         problems=problems,
-        bytes_saved=plan.bytes_saved,
+        bytes_saved=sum(step.size for step in made),
         dry_run=dry_run,
     )
 

@@ -1,9 +1,10 @@
 """The composition root: a hub on disk, opened, with everything a door may ask of it."""
 
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -67,14 +68,14 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     where there is none, SchemaTooNew for one of a newer program.
     """
     places = HubPlaces(settings.hub)
-    if not places.library.exists():
+    if not places.library.exists() and not places.models.is_symlink():
         if not create:
             raise NotFound(f"There is no hub in {printable(places.root)}.", hint="`modelhub scan PATH` makes one.")
         _make_folders(places)
     saved = _upgrade(places)
     library_database, rules_database = Database(places.library), Database(places.rules)
     rules = Rules(rules_database)
-    if os.access(places.rules, os.W_OK) and os.access(places.root, os.W_OK):
+    if _writable(places):
         rules.renew(bundled("classification_seed"))
     judge = Judge(settings.confidence_threshold, rules)
     library, found_files, targets = (
@@ -84,7 +85,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     )
     models = Models(library, found_files, targets, Blobs(places), judge)
     deployment = Deployment(library, targets, models)
-    if "new" in saved and targets.is_empty():
+    if _writable(places):
         deployment.create_defaults()
     return Hub(
         settings=settings,
@@ -97,6 +98,10 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         _databases=(library_database, rules_database),
         _found_files=found_files,
     )
+
+
+def _writable(places: HubPlaces) -> bool:
+    return all(os.access(path, os.W_OK) for path in (places.root, places.library, places.rules))
 
 
 def _make_folders(places: HubPlaces) -> None:
@@ -112,8 +117,6 @@ def _upgrade(places: HubPlaces) -> dict[str, Path | None]:
     for state in states:
         migrate.refuse_newer(state)
     done: dict[str, Path | None] = {}
-    if states[0].condition == "absent":
-        done["new"] = None
     for state in states:
         if state.condition != "current":
             done[state.tree] = migrate.upgrade(state.tree, state.path, places.backups)
@@ -132,16 +135,18 @@ def backup(places: HubPlaces) -> list[Path]:
 
 @contextmanager
 def preview_hub(settings: Settings) -> Iterator[Hub]:
-    """A hub for a dry run: the real one if there is one, else an empty one that leaves nothing behind."""
-    import tempfile  # noqa: PLC0415  (only the dry run of a hub that does not exist needs it)
-    from dataclasses import replace  # noqa: PLC0415
-
-    if HubPlaces(settings.hub).library.exists():
+    """A hub for a dry run: the real one if it needs no upgrade, else a copy that leaves nothing behind."""
+    places = HubPlaces(settings.hub)
+    if places.library.exists() and all(state.condition == "current" for state in database_status(places)):
         with open_hub(settings) as hub:
             yield hub
         return
-    with (
-        tempfile.TemporaryDirectory(prefix="modelhub-") as folder,
-        open_hub(replace(settings, hub=Path(folder))) as hub,
-    ):
-        yield hub
+    with tempfile.TemporaryDirectory(prefix="modelhub-") as folder:
+        copy = HubPlaces(Path(folder))
+        for real, ours in ((places.library, copy.library), (places.rules, copy.rules)):
+            if real.exists():
+                migrate.backup(real, copy.backups, "preview").rename(ours)
+        if places.models.is_dir():
+            copy.models.symlink_to(places.models)
+        with open_hub(replace(settings, hub=copy.root)) as hub:
+            yield hub

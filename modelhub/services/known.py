@@ -50,13 +50,14 @@ class Known:
 
     def _unfinished(self, seen: Seen, brief: Brief) -> bool:
         """A crash kept the link from being made, or the file is wanted in the store now."""
-        wanted = self._adopt != "reference" and seen.sha256 not in self._stored and brief.state == "ok"
-        return wanted or (seen.adopted in TAKES_PLACE and brief.state == "ok")
+        wanted = self._adopt != "reference" and seen.sha256 not in self._stored
+        replaced = seen.adopted in TAKES_PLACE or (seen.adopted == "copy" and self._adopt in TAKES_PLACE)
+        return brief.state == "ok" and (wanted or replaced)
 
     def link(self, found: Found, seen: Seen) -> FileSeen | None:
         """As `file`, for a link of ours."""
         brief = self._briefs.get(seen.sha256 or "")
-        if seen.sha256 not in self._stored or not same_file(seen, found.stamp) or brief is None or brief.deleted:
+        if not same_file(seen, found.stamp) or brief is None or brief.deleted or not os.path.exists(found.path):
             return None
         return event(found.path, seen.sha256 or "", seen.size, brief)
 
@@ -78,6 +79,16 @@ class Known:
             del self._seen[old]
             return event(found.path, record.sha256, found.stamp.size, brief)
         return None
+
+    def compare_store(self, blobs: Blobs) -> None:
+        """Contents that left the store behind our back are noted, and those that are back again."""
+        rows = self._found_files.stored()
+        lost = [sha256 for sha256, stored in rows.items() if stored and sha256 not in self._stored]
+        there = [sha256 for sha256, stored in rows.items() if not stored and sha256 in self._stored]
+        files = {sha256: blobs.files(sha256) for sha256 in there}
+        back = {sha256: found[0].name for sha256, found in files.items() if found}
+        if lost or back:
+            self._found_files.restore_truth(lost, back)
 
     def gone(self, root: str, met: set[str], unreadable: Sequence[str]) -> Iterator[str]:
         """Recorded places under `root` where nothing stands now; where we could not look, nothing is concluded."""

@@ -58,6 +58,14 @@ class Reclassified:
     unreachable: int
 
 
+def content_path(content: Content, blobs: Blobs, elsewhere: Mapping[str, str]) -> str:
+    """Where a content is read: in the store, or at the real end of a place it was found; empty if unknown."""
+    if content.stored:
+        return os.path.join(blobs.folder(content.sha256), content.name)
+    place = elsewhere.get(content.sha256, "")
+    return os.path.realpath(place) if place else ""
+
+
 class Models:
     """The library as its users see it."""
 
@@ -99,13 +107,10 @@ class Models:
         elsewhere = self._found_files.sources() if any(not content.stored for content in contents) else {}
         found: dict[int, str] = {}
         for content in contents:
-            path = self._blob_path(content) if content.stored else elsewhere.get(content.sha256, "")
+            path = content_path(content, self._blobs, elsewhere)
             if path:
                 found[content.model_id] = path
         return found
-
-    def _blob_path(self, content: Content) -> str:
-        return os.path.join(self._blobs.folder(content.sha256), content.name)
 
     def types(self) -> list[tuple[str, str]]:
         """Every known type and its display name."""

@@ -15,13 +15,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 
 from modelhub.core.config import Settings
-from modelhub.core.errors import HashMismatch, ModelHubError, from_os_error
+from modelhub.core.errors import HashMismatch, InvalidInput, ModelHubError, from_os_error
 from modelhub.core.events import Event, FileSeen, Outcome, Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.types import Adopt
-from modelhub.files import digest
+from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs, Staging
-from modelhub.files.walk import Found, Unwalkable, walk
+from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
 from modelhub.services import known
 from modelhub.services.batch import Batch, failed, seen_event
 from modelhub.services.intake import Intake, Prepared
@@ -33,6 +33,7 @@ _TICK_SECONDS = 0.1
 _PARTIAL = {".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2", ".opdownload", ".tmp"}
 _CONTROL_FILES = (".aria2", ".part", ".crdownload")
 _CACHE_FOLDER = "blobs"
+_LEFTOVER_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,21 @@ class Scanner:
 
         Yields Progress, one FileSeen for each file met, Problems, and a Result last.
         """
+        for root in roots:
+            store = inside_store(root)
+            if store:
+                raise InvalidInput(
+                    f"{printable(root)} is or lies in a store ({printable(store)}).",
+                    hint="Scan the places models come from.",
+                )
         run = _Run(self._settings, self._blobs, self._found_files, self._judge, adopt)
         started = time.monotonic()
         with ExitStack() as stack:
             if not dry_run:
                 run.intake.staging = stack.enter_context(staging())
             stack.callback(run.stop)
+            if not dry_run:
+                run.compare_store()
             for root in roots:
                 for event in run.root(root):
                     if isinstance(event, FileSeen):
@@ -129,17 +139,23 @@ class _Run:
         self.intake.cancel()
         self._pool.shutdown(cancel_futures=True)
 
+    def compare_store(self) -> None:
+        self._known.compare_store(self._blobs)
+
     def root(self, root: str) -> Iterator[Event]:
         """Walk one root to its end, then note what is no longer there."""
         met: set[str] = set()
         unreadable: list[str] = []
         returned: list[int] = []
         last_said = 0.0
-        for found in walk(root, exclude=self._settings.exclude, skip=(str(self._settings.hub),)):
+        for found in walk(root, exclude=self._settings.exclude):
             if isinstance(found, Unwalkable):
                 unreadable.append(found.path)
                 message = f"{printable(found.path)}: {found.reason}."
                 yield Problem("unreadable", message, "Check its permissions.", found.path)
+                continue
+            if isinstance(found, StoreFolder):
+                yield FileSeen(found.path, "skipped", code="store", message="A hub or store; its files stay its own.")
                 continue
             self.tally.files += 1
             met.add(found.path)
@@ -171,15 +187,32 @@ class _Run:
     def _meet_link(self, found: Found) -> Iterator[Event]:
         target = os.path.realpath(found.path)
         address = self._blobs.contains(target)
-        if address is not None:
+        if address is not None and links.is_leftover(os.path.basename(found.path)):
+            if not self._dry_run and time.time_ns() - found.stamp.mtime_ns > _LEFTOVER_NS:
+                links.remove_symlink(found.path, links.target_of(found.path) or "")
+        elif address is not None:
             yield from self._meet_own_link(found, address)
         elif not os.path.exists(target):
-            yield _skipped(found, "broken_link", f"A link to {printable(target)}, where nothing is.")
+            yield from self._meet_dangling_link(found, target)
         elif os.path.isfile(target) and os.path.basename(os.path.dirname(target)) == _CACHE_FOLDER:
             # a Hugging Face cache: name from the link, content from the blob, which stays where it is
             yield from self._submit(replace(found, stamp=digest.stamp(os.stat(target))), target, "reference")
         else:
             yield _skipped(found, "link", f"A link to {printable(target)}; scan that place to take what is there.")
+
+    def _meet_dangling_link(self, found: Found, target: str) -> Iterator[Event]:
+        """A link of ours whose hub has moved is pointed to the content again; others are the user's."""
+        address = os.path.basename(os.path.dirname(target))
+        seen = self._known.at(found.path)
+        stored = next(iter(self._blobs.files(address)), None) if is_address(address) else None
+        if links.is_leftover(os.path.basename(found.path)):
+            return
+        if stored is None or seen is None or seen.sha256 != address:
+            yield _skipped(found, "broken_link", f"A link to {printable(target)}, where nothing is.")
+            return
+        if not self._dry_run:
+            links.replace_link(found.path, links.target_of(found.path) or "", stored.path)
+        yield from self._meet_own_link(replace(found, stamp=digest.stamp(os.lstat(found.path))), address)
 
     def _meet_own_link(self, found: Found, address: str) -> Iterator[Event]:
         """A link into our store: of an earlier scan, or of the first version."""
@@ -231,7 +264,7 @@ class _Run:
             except NotYet:
                 yield Progress("scan", self.intake.bytes_read, 0, "bytes", found.path)
                 continue
-            except (ModelHubError, OSError) as error:
+            except Exception as error:  # noqa: BLE001  (the job's thread: one bad file is not the end of a scan)
                 self._waiting.popleft()
                 yield from self._refused(found, error)
                 continue
@@ -240,7 +273,7 @@ class _Run:
             if self._batch.is_full():
                 yield from self._batch.commit(self._judge.book.digest)
 
-    def _refused(self, found: Found, error: ModelHubError | OSError) -> Iterator[Event]:
+    def _refused(self, found: Found, error: Exception) -> Iterator[Event]:
         """A file that could not be taken: because another scan was quicker, or for good."""
         try:
             now = os.lstat(found.path)
@@ -249,10 +282,15 @@ class _Run:
             return
         if found.kind == "file" and stat.S_ISLNK(now.st_mode):
             yield from self._meet_link(Found(found.path, "link", digest.stamp(now)))
+        elif isinstance(error, OSError):
+            yield failed(found.path, found.stamp.size, from_os_error(error, printable(found.path)))
         elif isinstance(error, ModelHubError):
             yield failed(found.path, found.stamp.size, error)
         else:
-            yield failed(found.path, found.stamp.size, from_os_error(error, printable(found.path)))
+            bug = ModelHubError(
+                f"This is a bug in ModelHub: {type(error).__name__}: {error}.", hint="Please report it."
+            )
+            yield failed(found.path, found.stamp.size, bug)
 
     def _take(self, prepared: Prepared) -> Iterator[Event]:
         found, inspection = prepared.found, prepared.classified.inspection

@@ -1,5 +1,6 @@
 """Keeping a hub healthy: verify contents, check everything that can be checked, backups."""
 
+import contextlib
 import os
 import stat
 from collections.abc import Callable, Generator, Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelhub.core.config import Settings
-from modelhub.core.errors import ModelHubError, from_os_error
+from modelhub.core.errors import ModelHubError, Unreadable, from_os_error
 from modelhub.core.events import Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, expand
@@ -19,6 +20,7 @@ from modelhub.core.types import ModelFilter
 from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs
 from modelhub.services.judge import Judge
+from modelhub.services.library import content_path
 from modelhub.store.engine import Database
 from modelhub.store.found import FoundFiles
 from modelhub.store.health import integrity
@@ -82,9 +84,10 @@ class Upkeep:
         elsewhere = self._found_files.sources()
         problems = bytes_read = 0
         good: list[str] = []
+        lost: list[str] = []
         for number, content in enumerate(contents.values()):
             yield Progress("verify", number, len(contents), "files", content.name)
-            path = self._path(content, elsewhere)
+            path = content_path(content, self._blobs, elsewhere)
             check = self._check_quickly if quick else self._check_whole
             problem = yield from _in_thread(partial(check, content, path), content.name)
             if problem is None:
@@ -92,18 +95,15 @@ class Upkeep:
                 bytes_read += 0 if quick else content.size
             else:
                 problems += 1
+                lost += [content.sha256] if problem.code == "missing" and content.stored else []
                 yield problem
         for problem in self._foreign(set(contents)):
             problems += 1
             yield problem
-        if not quick:
-            self._library.verified(good)
+        with contextlib.suppress(Unreadable):  # a hub that can only be read is verified all the same
+            self._library.verified([] if quick else good)
+            self._found_files.restore_truth(lost, {})
         yield Result(Verified(len(contents), len(good), problems, bytes_read, quick))
-
-    def _path(self, content: Content, elsewhere: dict[str, str]) -> str:
-        if content.stored:
-            return os.path.join(self._blobs.folder(content.sha256), content.name)
-        return elsewhere.get(content.sha256, "")
 
     def _check_quickly(self, content: Content, path: str) -> Problem | None:
         try:
@@ -235,7 +235,7 @@ class Upkeep:
         elsewhere = self._found_files.sources()
         bad = 0
         for content in contents:
-            path = self._path(content, elsewhere)
+            path = content_path(content, self._blobs, elsewhere)
             found = links.lstat(path) if path else None
             if found is None or not stat.S_ISREG(found.st_mode) or found.st_size != content.size:
                 bad += 1
@@ -290,7 +290,7 @@ def _wrong_size(content: Content, size: int) -> Problem:
 
 
 def _unreadable(content: Content, path: str, error: OSError | ModelHubError) -> Problem:
-    if not path or not os.path.lexists(path):
+    if not path or not os.path.exists(path):
         return Problem("missing", f"{printable(content.name)} is gone.", _HINT, content.name, content.sha256)
     known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(path))
     return Problem(known.code, known.message, known.hint, content.name, content.sha256)

@@ -97,8 +97,6 @@ def said(path: Path) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if isinstance(error.orig, sqlite3.IntegrityError | sqlite3.ProgrammingError):
-            raise
         raise in_our_words(error.orig, path) from error
     except sqlite3.DatabaseError as error:
         raise in_our_words(error, path) from error

@@ -1,7 +1,7 @@
 """What scans found: every place of every file, so that the next scan needs one stat for each."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from modelhub.store.engine import Database, now
 
 _F = schema.found_files.c
 _M = schema.models.c
+_LINKS_INTO_STORE = ("symlink", "move")
 _BRIEF = (
     _M.primary_type, _M.base, _M.sub_type, _M.confidence, _M.state, _M.state_code, _M.state_message, _M.deleted,
 )  # fmt: skip
@@ -55,9 +56,10 @@ class Brief(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file whose content is known, to be recorded. `stored`: its content is in the store."""
+    """One file whose content is known, to be recorded. `stored`: its content is in the store, under `name`."""
 
     path: str
+    name: str
     stamp: Stamp
     adopted: str
     stored: bool
@@ -99,7 +101,8 @@ class FoundFiles:
     def sources(self, digests: Iterable[str] | None = None) -> dict[str, str]:
         """For contents that are not in the store: a place where each was last seen."""
         c = schema.found_files.c
-        query = select(c.sha256, c.path_bytes).where(c.sha256.is_not(None), c.present == 1).order_by(c.id.desc())
+        own = c.present == 1, c.adopted.not_in(_LINKS_INTO_STORE)
+        query = select(c.sha256, c.path_bytes).where(c.sha256.is_not(None), *own).order_by(c.id.desc())
         if digests is not None:
             query = query.where(c.sha256.in_(list(digests)))
         with self._database.read() as connection:
@@ -154,6 +157,23 @@ class FoundFiles:
             } | _stamp_values(stamp)
             connection.execute(update(schema.found_files).where(_F.id == seen.id).values(values))
 
+    def stored(self) -> dict[str, bool]:
+        """Every content, and whether its row says that it is in the store."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(schema.blobs.c.sha256, schema.blobs.c.stored))
+            return {row[0]: bool(row[1]) for row in rows}
+
+    def restore_truth(self, lost: Iterable[str], back: Mapping[str, str]) -> None:
+        """Note contents that are not in the store any more, and those (with their names) that are there again."""
+        blobs = schema.blobs
+        with self._database.write() as connection:
+            for chunk in _chunks(sorted(lost)):
+                connection.execute(update(blobs).where(blobs.c.sha256.in_(chunk)).values(stored=False))
+            for sha256, name in back.items():
+                values = {"stored": True, "name": storable(name), "name_bytes": os.fsencode(name)}
+                connection.execute(update(blobs).where(blobs.c.sha256 == sha256).values(values))
+            mark_missing(connection)
+
     def seen_again(self, root: str, gone: Sequence[str], returned: Sequence[int]) -> int:
         """Close a scan of `root`: what is gone is missing, never dropped; the number of models missing now."""
         with self._database.write() as connection:
@@ -174,7 +194,8 @@ def mark_missing(connection: Connection) -> int:
     reachable = (
         "EXISTS (SELECT 1 FROM model_files f JOIN blobs b ON b.sha256 = f.sha256 WHERE f.model_id = models.id"
         " AND NOT b.stored AND NOT EXISTS"
-        " (SELECT 1 FROM found_files p WHERE p.sha256 = b.sha256 AND p.present))"
+        " (SELECT 1 FROM found_files p WHERE p.sha256 = b.sha256 AND p.present"
+        " AND p.adopted NOT IN ('symlink', 'move')))"
     )
     connection.execute(text(f"UPDATE models SET missing = 1 WHERE NOT missing AND {reachable}"))
     connection.execute(text(f"UPDATE models SET missing = 0 WHERE missing AND NOT {reachable}"))
@@ -232,11 +253,10 @@ def _outcome(connection: Connection, entry: Entry, row: Any) -> Outcome:
 
 
 def _put_blob(connection: Connection, entry: Entry) -> None:
-    name = os.path.basename(entry.path)
     statement = upsert(schema.blobs).values(
         sha256=entry.digests.sha256,
-        name=storable(name),
-        name_bytes=os.fsencode(name),
+        name=storable(entry.name),
+        name_bytes=os.fsencode(entry.name),
         size=entry.digests.size,
         blake3=entry.digests.blake3,
         autov1=entry.digests.autov1,
@@ -249,7 +269,7 @@ def _put_blob(connection: Connection, entry: Entry) -> None:
     new = statement.excluded
     known = {"blake3": new.blake3, "autov1": new.autov1}
     if entry.stored:
-        known["stored"] = new.stored
+        known |= {"stored": new.stored, "name": new.name, "name_bytes": new.name_bytes}
     connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=known))
 
 

@@ -19,8 +19,11 @@ from modelhub.store.engine import connect_read_only, said
 Tree = Literal["modelhub", "classification"]
 Condition = Literal["absent", "first_version", "old", "current", "too_new"]
 
-_MARK = {"modelhub": "models", "classification": "model_types"}
-"""A table that tells a database of the first version from an empty file."""
+_FIRST_VERSION: dict[Tree, set[str]] = {
+    "modelhub": {"models", "model_metadata", "deploy_targets", "deploy_mappings", "deploy_links"},
+    "classification": {"model_types", "size_rules", "sub_type_rules", "architecture_patterns", "external_apis"},
+}
+"""Tables that tell a database of the first version from somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,12 @@ def status(tree: Tree, path: Path) -> Status:
             raw.execute("SELECT version_num FROM alembic_version").fetchone() if "alembic_version" in tables else None
         )
     if found is None:
-        if tables - {"alembic_version", "sqlite_sequence"} and _MARK[tree] not in tables:
+        own = tables - {"alembic_version", "sqlite_sequence"}
+        if own and not own & _FIRST_VERSION[tree]:
             raise DatabaseBroken(
-                f"{printable(path)} is a database of some other program.",
-                hint="Choose another --hub, or move it away.",
+                f"{printable(path)} is a database of some other program.", hint="Choose another --hub, or move it away."
             )
-        return Status(tree, path, "first_version" if _MARK[tree] in tables else "absent", "", newest)
+        return Status(tree, path, "first_version" if own else "absent", "", newest)
     revision = str(found[0])
     condition: Condition = "current" if revision == newest else "old" if revision < newest else "too_new"
     return Status(tree, path, condition, revision, newest)
@@ -69,8 +72,14 @@ def upgrade(tree: Tree, path: Path, backups: Path) -> Path | None:
         return None
     refuse_newer(state)
     saved = None if state.condition == "absent" else backup(path, backups, f"before-{state.head}")
-    with said(path):
-        _run(tree, path)
+    try:
+        with said(path):
+            _run(tree, path)
+    except DatabaseBroken as error:
+        raise DatabaseBroken(
+            f"{printable(path)} could not be upgraded: {error.message}",
+            hint="Nothing was changed. Please report it, with the names of its tables and columns.",
+        ) from error
     return saved
 
 
@@ -113,6 +122,7 @@ def _run(tree: Tree, path: Path) -> None:
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
         raw.execute("PRAGMA foreign_keys = OFF")
+        raw.execute("PRAGMA legacy_alter_table = ON")  # views of the user's are left as they are
         return raw
 
     engine = create_engine("sqlite://", creator=raw_connection, poolclass=NullPool)
@@ -121,10 +131,9 @@ def _run(tree: Tree, path: Path) -> None:
     config.set_main_option("script_location", str(bundled("migrations") / tree).replace("%", "%%"))
     with engine.connect() as connection, connection.begin():
         config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        before = {tuple(row) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")}
         command.upgrade(config, "head")
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+        broken = {tuple(row) for row in connection.exec_driver_sql("PRAGMA foreign_key_check")} - before
         if broken:
-            raise DatabaseBroken(
-                f"{printable(path)}: {len(broken)} rows refer to rows that are gone; nothing was changed.",
-                hint="Report this with the backup in the hub's backups folder.",
-            )
+            raise DatabaseBroken(f"{len(broken)} rows would refer to rows that are gone.")

@@ -81,8 +81,10 @@ def _replace(connection: Connection, new: Seed) -> None:
             _put(connection, table, key, row)
         for (name,) in connection.execute(text(f"SELECT {key} FROM {table} WHERE origin = 'seed'")).all():
             if name not in shipped:
-                gone = text(f"DELETE FROM {table} WHERE origin = 'seed' AND {key} = :name")
-                connection.execute(gone, {"name": name})
+                where = f"WHERE origin = 'seed' AND {key} = :name"
+                kept = text(f"UPDATE {table} SET origin = 'first_version' {where} AND checksum = ''")
+                connection.execute(kept, {"name": name})
+                connection.execute(text(f"DELETE FROM {table} {where}"), {"name": name})
     connection.execute(text("INSERT OR REPLACE INTO meta VALUES ('seed_digest', :digest)"), {"digest": new.digest})
 
 

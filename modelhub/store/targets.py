@@ -4,9 +4,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
 
 from modelhub.core.deployment import Link, MakeLink, Target
 from modelhub.core.errors import Conflict, NotFound
@@ -22,6 +21,11 @@ _L = schema.deploy_links.c
 class Targets:
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def require_writable(self) -> None:
+        """Raises Unreadable before anything is touched if what is done could not be recorded."""
+        with self._database.write():
+            pass
 
     def all(self) -> list[Target]:
         query = select(_T.id, _T.name, _T.display_name, _T.base_path, _T.enabled, _T.app).order_by(_T.id)
@@ -43,29 +47,28 @@ class Targets:
 
     def add(self, target: Target) -> None:
         """A new target with its mappings; its id is given here. Raises Conflict if the name is taken."""
-        values = {
-            "name": target.name,
-            "display_name": storable(target.display_name),
-            "base_path": storable(target.base_path),
-            "enabled": target.enabled,
-            "app": target.app,
-            "created_at": now(),
-            "updated_at": now(),
-        }
         with self._database.write() as connection:
-            try:
-                key = connection.execute(insert(schema.deploy_targets).values(values)).inserted_primary_key
-            except IntegrityError as error:
+            taken = select(_T.id).where(_T.name == target.name)
+            if connection.execute(taken).first() is not None:
                 raise Conflict(
                     f"There is a target {target.name!r} already.",
                     hint=f"`modelhub targets edit {target.name}` changes it.",
-                ) from error
-            rows = [
-                {"target_id": key[0] if key else None, "model_type": kind, "folder_path": folder}
-                for kind, folder in target.folders.items()
-            ]
-            if rows:
-                connection.execute(insert(schema.deploy_mappings), rows)
+                )
+            _add(connection, target)
+
+    def have_defaults(self) -> bool:
+        with self._database.read() as connection:
+            return connection.execute(_DEFAULTS_MADE).first() is not None
+
+    def add_defaults(self, targets: Sequence[Target]) -> None:
+        """Give a hub without any target these; whichever program comes first does it, and it is done once."""
+        with self._database.write() as connection:
+            if connection.execute(_DEFAULTS_MADE).first() is not None:
+                return
+            if connection.execute(select(_T.id)).first() is None:
+                for target in targets:
+                    _add(connection, target)
+            connection.execute(insert(schema.meta).values(key="default_targets", value="made"))
 
     def change(self, target_id: int, **values: Any) -> None:
         with self._database.write() as connection:
@@ -138,9 +141,26 @@ class Targets:
                 mine = (_L.model_id == model_id) & (_L.target_id == target_id)
                 connection.execute(update(schema.deploy_links).where(mine).values(values))
 
-    def is_empty(self) -> bool:
-        with self._database.read() as connection:
-            return not connection.execute(select(func.count()).select_from(schema.deploy_targets)).scalar_one()
+
+_DEFAULTS_MADE = select(schema.meta.c.value).where(schema.meta.c.key == "default_targets")
+
+
+def _add(connection: Connection, target: Target) -> None:
+    values = {
+        "name": target.name,
+        "display_name": storable(target.display_name),
+        "base_path": storable(target.base_path),
+        "enabled": target.enabled,
+        "app": target.app,
+        "created_at": now(),
+        "updated_at": now(),
+    }
+    target_id = connection.execute(insert(schema.deploy_targets).values(values).returning(_T.id)).scalar_one()
+    rows = [
+        {"target_id": target_id, "model_type": kind, "folder_path": folder} for kind, folder in target.folders.items()
+    ]
+    if rows:
+        connection.execute(upsert(schema.deploy_mappings).on_conflict_do_nothing(), rows)
 
 
 def _put(connection: Connection, step: MakeLink, target_id: int, *, deployed: bool) -> None:

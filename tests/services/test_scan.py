@@ -4,14 +4,16 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
-from modelhub.core.errors import NotFound
+from modelhub.core import config
+from modelhub.core.errors import Conflict, InvalidInput, NotFound
 from modelhub.core.types import ModelFilter
-from modelhub.services.hub import Hub
+from modelhub.files import links
+from modelhub.services.hub import Hub, open_hub
 from tests import build
 from tests.conftest import scan
 
@@ -289,7 +291,120 @@ def test_a_file_that_changes_meanwhile_is_refused(hub: Hub, downloads: Path, mon
 def test_the_hub_itself_is_not_scanned(hub: Hub, tmp_path: Path, downloads: Path) -> None:
     scan(hub, downloads)
     names = scan(hub, tmp_path).outcomes()
-    assert not [name for name in names if name.startswith("hub")]
+    assert {name: outcome for name, outcome in names.items() if name.startswith("hub")} == {"hub": "skipped"}
+    for inside in (hub.places.root, hub.places.models, next(hub.places.models.glob("*/*"))):
+        with pytest.raises(InvalidInput, match="store"):
+            scan(hub, inside)
+
+
+@pytest.mark.parametrize("adopt", ["symlink", "move"])
+def test_by_no_way_is_a_stored_file_taken_for_a_found_one(
+    hub: Hub, tmp_path: Path, downloads: Path, adopt: str
+) -> None:
+    """A store reached through a link, or that of another hub: its files are its own."""
+    scan(hub, downloads)
+    before = {path: path.read_bytes() for path in hub.places.models.glob("*/*")}
+    (tmp_path / "alias").symlink_to(tmp_path)
+    with open_hub(config.load({}, hub=str(tmp_path / "second"))) as second:
+        scan(second, tmp_path / "alias/.", adopt=adopt)  # type: ignore[arg-type]
+    scan(hub, tmp_path / "alias/.", adopt=adopt)  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in hub.places.models.glob("*/*")} == before
+    assert not any(path.is_symlink() for path in before)
+
+
+def test_links_are_not_made_onto_themselves(tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    blob.write_bytes(b"x")
+    (tmp_path / "alias").symlink_to(tmp_path)
+    known = blob.stat()
+    facts = {"inode": known.st_ino, "size": known.st_size, "mtime_ns": known.st_mtime_ns}
+    with pytest.raises(Conflict, match="stored file itself"):
+        links.replace_by_symlink(str(tmp_path / "alias/blob"), str(blob), **facts)
+    with pytest.raises(Conflict, match="stored file itself"):
+        links.remove_file(str(tmp_path / "alias/blob"), str(blob), **facts)
+    assert blob.read_bytes() == b"x"
+
+
+def test_a_file_that_could_not_be_taken_keeps_its_mode(
+    hub: Hub, downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = downloads / "detail.safetensors"
+    honest = links.sync
+
+    def write_then_sync(paths: Iterable[str]) -> None:
+        os.utime(path, (1, 1))
+        honest(paths)
+
+    monkeypatch.setattr("modelhub.files.links.sync", write_then_sync)
+    assert scan(hub, downloads).outcomes()["detail.safetensors"] == "failed"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert not path.is_symlink()
+
+
+def test_private_files_stay_private(hub: Hub, downloads: Path) -> None:
+    (downloads / "detail.safetensors").chmod(0o600)
+    scan(hub, downloads)
+    assert stat.S_IMODE((downloads / "detail.safetensors").stat().st_mode) == 0o400
+
+
+def test_what_was_copied_is_linked_once_links_are_wanted(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads, adopt="copy")
+    assert scan(hub, downloads, adopt="copy").outcomes()["detail.safetensors"] == "known"
+    scan(hub, downloads, adopt="symlink")
+    assert (downloads / "detail.safetensors").is_symlink()
+
+
+def test_a_link_whose_content_is_gone_is_told_and_the_model_is_missing(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads)
+    shutil.rmtree((downloads / "detail.safetensors").resolve().parent)
+    found = scan(hub, downloads)
+    assert (found.outcomes()["detail.safetensors"], found.files["detail.safetensors"].code) == (
+        "failed",
+        "blob_missing",
+    )
+    assert hub.models.resolve("detail.safetensors").missing
+
+
+def test_links_of_a_hub_that_moved_are_pointed_there(
+    downloads: Path, tmp_path: Path, new_hub: Callable[[], Hub]
+) -> None:
+    scan(new_hub(), downloads)
+    (tmp_path / "hub").rename(tmp_path / "moved")
+    with open_hub(config.load({}, hub=str(tmp_path / "moved"))) as moved:
+        assert set(scan(moved, downloads).outcomes().values()) == {"known"}
+    assert (downloads / "detail.safetensors").resolve().is_relative_to(tmp_path / "moved")
+
+
+def test_the_stored_name_is_the_one_on_disk(hub: Hub, downloads: Path, tmp_path: Path) -> None:
+    """Indexed under one name, stored later from a copy of another name."""
+    scan(hub, downloads, adopt="reference")
+    (tmp_path / "b").mkdir()
+    shutil.copy(downloads / "detail.safetensors", tmp_path / "b/other.safetensors")
+    scan(hub, tmp_path / "b")
+    details = hub.models.details("detail")
+    assert Path(details.path).is_file()
+    assert Path(details.path).name == "other.safetensors"
+
+
+def test_one_file_that_breaks_the_reader_is_not_the_end(
+    hub: Hub, downloads: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("modelhub.services.judge.Judge.stream", explode)
+    found = scan(hub, downloads)
+    assert set(found.outcomes().values()) == {"failed"}
+    assert "bug in ModelHub" in found.files["detail.safetensors"].message
+
+
+def test_a_temporary_link_of_a_crash_is_swept(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads)
+    leftover = downloads / f".modelhub-{'0' * 32}"
+    leftover.symlink_to((downloads / "detail.safetensors").resolve())
+    os.utime(leftover, (1, 1), follow_symlinks=False)
+    scan(hub, downloads)
+    assert not leftover.is_symlink()
 
 
 def test_a_hugging_face_cache_is_indexed_where_it_lies(hub: Hub, tmp_path: Path) -> None:

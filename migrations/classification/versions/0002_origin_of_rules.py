@@ -88,10 +88,10 @@ def _rebuild(table: str, key: str) -> None:
     bind = op.get_bind()
     old = list(bind.execute(text(f"PRAGMA table_info({table})")))
     ours = {part.split()[0] for part in (*COLUMNS[table].split(", "), *ENABLED.split(", "), "id")}
-    further = "".join(f", {row.name} {row.type}" for row in old if row.name not in ours)
+    further = "".join(f', "{row.name}" {row.type}' for row in old if row.name not in ours)
     body = f"{ID}, {COLUMNS[table]}, {ENABLED}{further}, {LAYER}, UNIQUE ({key}, origin)"
     op.execute(f"CREATE TABLE rebuilt ({body})")
-    names = ", ".join(row.name for row in old)
+    names = ", ".join(f'"{row.name}"' for row in old)
     op.execute(f"INSERT INTO rebuilt ({names}) SELECT {names} FROM {table}")
     op.execute(f"DROP TABLE {table}")
     op.execute(f"ALTER TABLE rebuilt RENAME TO {table}")

@@ -5,6 +5,7 @@ classifications become corrections that outlive every reclassification.
 """
 
 from alembic import op
+from sqlalchemy import text
 
 revision = "0002"
 down_revision = "0001"
@@ -114,8 +115,10 @@ FIRST_VERSION_ROWS = (
 
 
 def upgrade() -> None:
+    present = {row.name for row in op.get_bind().execute(text("PRAGMA table_info(models)"))}
     for name, kind in MODEL_COLUMNS.items():
-        op.execute(f"ALTER TABLE models ADD COLUMN {name} {kind}")
+        if name not in present:  # some user added a column of that name
+            op.execute(f"ALTER TABLE models ADD COLUMN {name} {kind}")
     op.execute("ALTER TABLE deploy_targets ADD COLUMN app TEXT NOT NULL DEFAULT 'folder'")
     op.execute("UPDATE deploy_targets SET app = name WHERE name IN ('comfyui', 'wan', 'forge', 'image_upscale')")
     for statement in TABLES:
