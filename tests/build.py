@@ -5,6 +5,7 @@ Tensors are sparse: a file may claim gigabytes and take a few kilobytes on disk.
 
 import io
 import json
+import os
 import pickle
 import struct
 import zipfile
@@ -33,7 +34,7 @@ def safetensors(
     with path.open("wb") as stream:
         stream.write(struct.pack("<Q", len(text)) + text)
         start = stream.tell()
-        stream.write((mark or path.name).encode()[:offset])
+        stream.write(os.fsencode(mark or path.name)[:offset])
         stream.truncate(start + offset)
     return path
 

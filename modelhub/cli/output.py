@@ -7,14 +7,9 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
-from rich.text import Text
 
 from modelhub.cli.app import Session
 from modelhub.core import config
@@ -22,10 +17,12 @@ from modelhub.core.config import Settings
 from modelhub.core.events import TROUBLE, Event, FileSeen, Problem, Progress, Result, Task
 from modelhub.core.names import human_size, is_utf8, printable, storable
 
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
+
 T = TypeVar("T")
 
 WITH_PROBLEMS = 3
-_WIDE = 10_000
 _JSON_PROGRESS_SECONDS = 1.0
 
 
@@ -49,7 +46,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         return storable(value)
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
+        kind = getattr(value, "kind", None)
+        return plain({"kind": kind} | value._asdict() if kind else value._asdict())
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
     return value if isinstance(value, int | float | bool | None) else storable(str(value))
@@ -65,27 +63,34 @@ def result_line(value: Any) -> dict[str, Any]:
     return {"kind": "result"} | (fields if isinstance(fields, dict) else {"value": fields})
 
 
-def console() -> Console:
-    """stdout; cells are cut to fit on a terminal only."""
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False, soft_wrap=False)
-
-
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()) -> None:
-    """A table of inert text; columns named in `right` are set right."""
+    """A table of inert text; on a terminal cut to its width, elsewhere whole."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        _table_on_terminal(columns, cells, right)
+        return
+    widths = [max(len(name), *(len(row[index]) for row in cells), 0) for index, name in enumerate(columns)]
+    for row in (columns, *cells):
+        fitted = (
+            cell.rjust(width) if name in right else cell.ljust(width)
+            for name, cell, width in zip(columns, row, widths, strict=True)
+        )
+        click.echo("  ".join(fitted).rstrip())
+
+
+def _table_on_terminal(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    from rich.console import Console  # noqa: PLC0415  (a pipe does not need it, and it costs start-up)
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        flexible = name in ("name", "path", "because", "message", "value")
-        made.add_column(
-            Text(name),
-            justify="right" if name in right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=None,
-            min_width=12 if flexible else len(name),
-        )
+        least = 12 if name in ("name", "path", "because", "message", "value") else len(name)
+        side: Literal["left", "right"] = "right" if name in right else "left"
+        made.add_column(Text(name), justify=side, no_wrap=True, overflow="ellipsis", min_width=least)
     for row in rows:
-        made.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(made)
+        made.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(made)
 
 
 def line(text: str = "") -> None:
@@ -157,7 +162,11 @@ class _Watch:
         self._last = 0.0
         self._bar: Bar | None = None
         if show:
-            self._bar = Bar(
+            from rich.console import Console  # noqa: PLC0415  (only a terminal shows a bar)
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+            from rich.progress import Progress as LiveBar  # noqa: PLC0415
+
+            self._bar = LiveBar(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.fields[count]}"),

@@ -6,7 +6,7 @@ closing it cancels it, and its `finally` cleans up. Every door consumes the same
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import ClassVar, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from modelhub.core.errors import ModelHubError
 
@@ -44,11 +44,12 @@ class Problem:
         return cls(error.code, error.message, error.hint, item, sha256)
 
 
-@dataclass(frozen=True, slots=True)
-class FileSeen:
-    """What a scan made of one file. `code` and `message` say why it was not taken, if it was not."""
+class FileSeen(NamedTuple):
+    """What a scan made of one file. `code` and `message` say why it was not taken, if it was not.
 
-    kind: ClassVar[str] = "file"
+    A named tuple, not a dataclass: a scan makes one for every file it meets, known ones included.
+    """
+
     path: str
     outcome: Outcome
     sha256: str = ""
@@ -59,6 +60,10 @@ class FileSeen:
     confidence: float | None = None
     code: str = ""
     message: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "file"
 
 
 @dataclass(frozen=True, slots=True)

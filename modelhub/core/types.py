@@ -201,7 +201,7 @@ class Location:
     how: str
     present: bool
     first_seen: str
-    last_seen: str
+    recorded_at: str
 
 
 @dataclass(frozen=True, slots=True)

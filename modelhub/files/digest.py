@@ -30,7 +30,7 @@ def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> D
     """
     for _ in range(_ATTEMPTS):
         before = stamp(os.fstat(stream.fileno()))
-        found = _one_read(stream, tick)
+        found = _one_read(stream, before.size, tick)
         after = stamp(os.fstat(stream.fileno()))
         if found.size != after.size or (before.size, before.mtime_ns) != (after.size, after.mtime_ns):
             break
@@ -39,13 +39,14 @@ def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> D
     raise Changed("It changed while it was being read.", hint="Scan again when nothing writes to it.")
 
 
-def _one_read(stream: BinaryIO, tick: Callable[[int], None] | None) -> Digests:
+def _one_read(stream: BinaryIO, size: int, tick: Callable[[int], None] | None) -> Digests:
+    """Reads no further than `size` and one block, or a file that grows would never end."""
     stream.seek(0)
     sha256, fast = hashlib.sha256(), blake3()
     buffer = bytearray(BLOCK)
     view = memoryview(buffer)
     position, autov1 = 0, ""
-    while count := stream.readinto(view):  # type: ignore[attr-defined]
+    while position <= size and (count := stream.readinto(view)):  # type: ignore[attr-defined]
         block = view[:count]
         sha256.update(block)
         fast.update(block)

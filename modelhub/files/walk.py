@@ -1,10 +1,12 @@
 """Every file under some folders, each met once, no link followed out of them."""
 
 import fnmatch
+import operator
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelhub.core.types import Stamp
 from modelhub.files.digest import stamp
@@ -12,13 +14,20 @@ from modelhub.files.digest import stamp
 _HEX = frozenset("0123456789abcdef")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """One directory entry that is no folder. `kind` is ``file``, ``link`` or what else it is."""
 
     path: str
     kind: str
-    stamp: Stamp
+    status: os.stat_result
+
+    @property
+    def stamp(self) -> Stamp:
+        return stamp(self.status)
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +59,24 @@ def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkab
     waiting = [root]
     while waiting:
         folder = waiting.pop()
-        try:
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            yield Unwalkable(folder, (error.strerror or str(error)).lower())
-            continue
-        if is_hub(folder):
-            yield StoreFolder(folder)
+        entries = _listing(folder)
+        if not isinstance(entries, list):
+            yield entries
             continue
         inner: list[str] = []
         for entry in entries:
-            yield from _meet(entry, exclude, inner)
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield _found(entry.path, entry.stat(follow_symlinks=False))
+                elif is_address(entry.name):
+                    yield StoreFolder(entry.path)
+                elif not _excluded(entry.path, entry.name, exclude):
+                    inner.append(entry.path)
+            except FileNotFoundError:
+                continue  # it went while we looked
+            except OSError as error:
+                yield Unwalkable(entry.path, (error.strerror or str(error)).lower())
         waiting.extend(reversed(inner))
-
-
-def _meet(
-    entry: os.DirEntry[str], exclude: Sequence[str], inner: list[str]
-) -> Iterator[Found | Unwalkable | StoreFolder]:
-    """One entry of a folder; folders to enter are added to `inner`."""
-    try:
-        if not entry.is_dir(follow_symlinks=False):
-            yield _found(entry.path, entry.stat(follow_symlinks=False))
-        elif is_address(entry.name):
-            yield StoreFolder(entry.path)
-        elif not _excluded(entry.path, entry.name, exclude):
-            inner.append(entry.path)
-    except FileNotFoundError:
-        return  # it went while we looked
-    except OSError as error:
-        yield Unwalkable(entry.path, (error.strerror or str(error)).lower())
 
 
 def is_hub(folder: str) -> bool:
@@ -103,19 +100,23 @@ def inside_store(path: str) -> str:
         place = parent
 
 
+def _listing(folder: str) -> list[os.DirEntry[str]] | Unwalkable | StoreFolder:
+    try:
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=_name)
+    except OSError as error:
+        return Unwalkable(folder, (error.strerror or str(error)).lower())
+    return StoreFolder(folder) if is_hub(folder) else entries
+
+
+_name = operator.attrgetter("name")
+_KINDS = {
+    stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket",
+}  # fmt: skip
+
+
 def _found(path: str, result: os.stat_result) -> Found:
-    mode = result.st_mode
-    if stat.S_ISREG(mode):
-        kind = "file"
-    elif stat.S_ISLNK(mode):
-        kind = "link"
-    elif stat.S_ISFIFO(mode):
-        kind = "named pipe"
-    elif stat.S_ISSOCK(mode):
-        kind = "socket"
-    else:
-        kind = "device"
-    return Found(path, kind, stamp(result))
+    return Found(path, _KINDS.get(stat.S_IFMT(result.st_mode), "device"), result)
 
 
 def _excluded(path: str, name: str, patterns: Sequence[str]) -> bool:

@@ -44,7 +44,7 @@ class Batch:
     def is_full(self) -> bool:
         return bool(self._prepared) and (
             len(self._prepared) >= _FILES
-            or sum(one.found.stamp.size for one in self._prepared) >= _BYTES
+            or sum(one.found.size for one in self._prepared) >= _BYTES
             or time.monotonic() - self._started > _SECONDS
         )
 
@@ -59,7 +59,7 @@ class Batch:
         changed = self._blobs.publish([one.staged for one in prepared if one.staged])
         for one in prepared:
             if one.staged and one.staged.path in changed:
-                yield failed(one.found.path, one.found.stamp.size, Changed("It was written to meanwhile."))
+                yield failed(one.found.path, one.found.size, Changed("It was written to meanwhile."))
         whole = [one for one in prepared if not one.staged or one.staged.path not in changed]
         recorded = self._found_files.record([self._entry(one) for one in whole], rules_digest)
         events: list[Event] = []

@@ -2,7 +2,6 @@
 
 import os
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
@@ -38,10 +37,10 @@ class Prepared:
 class Intake:
     """Prepares files; safe to use from several threads. Without a staging folder it is a dry run."""
 
-    def __init__(self, judge: Judge, blobs: Blobs, known_sizes: Iterable[int]) -> None:
+    def __init__(self, judge: Judge, blobs: Blobs) -> None:
         self._judge = judge
         self._blobs = blobs
-        self._sizes = set(known_sizes)
+        self.sizes: set[int] = set()
         self._lock = threading.Lock()
         self._unhashed: dict[int, str] = {}
         self._cancelled = threading.Event()
@@ -79,8 +78,8 @@ class Intake:
     def _is_first_of(self, size: int, source: str) -> bool:
         """In a dry run only files of equal size are hashed, since only they can be duplicates."""
         with self._lock:
-            if size not in self._sizes:
-                self._sizes.add(size)
+            if size not in self.sizes:
+                self.sizes.add(size)
                 self._unhashed[size] = source
                 return True
             first = self._unhashed.pop(size, None)

@@ -16,7 +16,6 @@ from modelhub.core.places import bundled
 from modelhub.core.types import Classified
 from modelhub.files.digest import open_regular
 from modelhub.files.walk import Found, walk
-from modelhub.formats.inspect import inspect
 from modelhub.store import seed
 from modelhub.store.rules import Rules
 
@@ -37,6 +36,8 @@ class Judge:
 
     def stream(self, stream: BinaryIO, size: int, name: str) -> Classified:
         """Judge an open file of `size` bytes that is called `name`."""
+        from modelhub.formats.inspect import inspect  # noqa: PLC0415  (the parsers are not needed to list models)
+
         return weigh.classify(inspect(stream, size, name), name, self.book, self.threshold)
 
     def file(self, path: str) -> Classified:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from modelhub.core.config import Settings
 from modelhub.core.errors import HashMismatch, InvalidInput, ModelHubError, from_os_error
 from modelhub.core.events import Event, FileSeen, Outcome, Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.types import Adopt
-from modelhub.files import digest, links
+from modelhub.files import links
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
 from modelhub.services import known
@@ -30,6 +30,7 @@ from modelhub.services.known import Known
 from modelhub.store.found import FoundFiles, Rejected, Seen, brief_of
 
 _TICK_SECONDS = 0.1
+_SAY_EVERY = 64
 _PARTIAL = {".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2", ".opdownload", ".tmp"}
 _CONTROL_FILES = (".aria2", ".part", ".crdownload")
 _CACHE_FOLDER = "blobs"
@@ -59,8 +60,10 @@ class _Tally:
     missing: int = 0
 
     def count(self, seen: FileSeen) -> None:
-        self.outcomes[seen.outcome] += 1
-        self.bytes[seen.outcome] += seen.size
+        outcome = seen.outcome
+        self.outcomes[outcome] += 1
+        if outcome in ("added", "duplicate"):
+            self.bytes[outcome] += seen.size
 
 
 class Scanner:
@@ -89,10 +92,11 @@ class Scanner:
         run = _Run(self._settings, self._blobs, self._found_files, self._judge, adopt)
         started = time.monotonic()
         with ExitStack() as stack:
-            if not dry_run:
-                run.intake.staging = stack.enter_context(staging())
             stack.callback(run.stop)
-            if not dry_run:
+            if dry_run:
+                run.foresee()
+            else:
+                run.intake.staging = stack.enter_context(staging())
                 run.compare_store()
             for root in roots:
                 for event in run.root(root):
@@ -124,7 +128,7 @@ class _Run:
         self._adopt = adopt
         self._known = Known(found_files, blobs, adopt)
         self._batch = Batch(blobs, found_files)
-        self.intake = Intake(judge, blobs, self._known.sizes())
+        self.intake = Intake(judge, blobs)
         self.tally = _Tally()
         workers = settings.workers or min(2, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="modelhub-scan")
@@ -139,6 +143,10 @@ class _Run:
         self.intake.cancel()
         self._pool.shutdown(cancel_futures=True)
 
+    def foresee(self) -> None:
+        """A dry run hashes only files of a size that is known already."""
+        self.intake.sizes |= self._known.sizes()
+
     def compare_store(self) -> None:
         self._known.compare_store(self._blobs)
 
@@ -147,7 +155,8 @@ class _Run:
         met: set[str] = set()
         unreadable: list[str] = []
         returned: list[int] = []
-        last_said = 0.0
+        last_said = time.monotonic()
+        yield Progress("scan", self.tally.files, 0, "files", root)
         for found in walk(root, exclude=self._settings.exclude):
             if isinstance(found, Unwalkable):
                 unreadable.append(found.path)
@@ -159,25 +168,29 @@ class _Run:
                 continue
             self.tally.files += 1
             met.add(found.path)
-            seen = self._known.at(found.path)
-            if seen is not None and not seen.present:
-                returned.append(seen.id)
-            yield from self._meet(found, seen)
-            if time.monotonic() - last_said > _TICK_SECONDS:
+            known_file = self._known.unchanged(found)
+            if known_file is not None:
+                yield known_file
+            else:
+                seen = self._known.at(found.path)
+                if seen is not None and not seen.present:
+                    returned.append(seen.id)
+                yield from self._meet(found, seen)
+            if not self.tally.files % _SAY_EVERY and time.monotonic() - last_said > _TICK_SECONDS:
                 last_said = time.monotonic()
                 yield Progress("scan", self.tally.files, 0, "files", found.path)
         yield from self._drain(0)
         if not self._dry_run:
             yield from self._batch.commit(self._judge.book.digest)
             gone = list(self._known.gone(root, met, unreadable))
-            self.tally.missing = self._found_files.seen_again(root, gone, returned)
+            changed = bool(self.tally.outcomes.keys() - {"known", "skipped"})
+            self.tally.missing = self._found_files.close_scan(gone, returned, changed=changed)
 
     # What a file is at first sight
 
     def _meet(self, found: Found, seen: Seen | None) -> Iterator[Event]:
         if found.kind == "file":
-            event = self._known.file(found, seen) if seen is not None else None
-            yield from (event,) if event is not None else self._meet_file(found, seen)
+            yield from self._meet_file(found, seen)
         elif found.kind == "link":
             event = self._known.link(found, seen) if seen is not None else None
             yield from (event,) if event is not None else self._meet_link(found)
@@ -188,7 +201,7 @@ class _Run:
         target = os.path.realpath(found.path)
         address = self._blobs.contains(target)
         if address is not None and links.is_leftover(os.path.basename(found.path)):
-            if not self._dry_run and time.time_ns() - found.stamp.mtime_ns > _LEFTOVER_NS:
+            if not self._dry_run and time.time_ns() - found.status.st_mtime_ns > _LEFTOVER_NS:
                 links.remove_symlink(found.path, links.target_of(found.path) or "")
         elif address is not None:
             yield from self._meet_own_link(found, address)
@@ -196,7 +209,7 @@ class _Run:
             yield from self._meet_dangling_link(found, target)
         elif os.path.isfile(target) and os.path.basename(os.path.dirname(target)) == _CACHE_FOLDER:
             # a Hugging Face cache: name from the link, content from the blob, which stays where it is
-            yield from self._submit(replace(found, stamp=digest.stamp(os.stat(target))), target, "reference")
+            yield from self._submit(found._replace(status=os.stat(target)), target, "reference")
         else:
             yield _skipped(found, "link", f"A link to {printable(target)}; scan that place to take what is there.")
 
@@ -212,7 +225,7 @@ class _Run:
             return
         if not self._dry_run:
             links.replace_link(found.path, links.target_of(found.path) or "", stored.path)
-        yield from self._meet_own_link(replace(found, stamp=digest.stamp(os.lstat(found.path))), address)
+        yield from self._meet_own_link(found._replace(status=os.lstat(found.path)), address)
 
     def _meet_own_link(self, found: Found, address: str) -> Iterator[Event]:
         """A link into our store: of an earlier scan, or of the first version."""
@@ -223,7 +236,7 @@ class _Run:
             message = f"A link to {address[:12]}…, which {what}."
             yield FileSeen(found.path, "failed", address, code="blob_missing", message=message)
         elif brief.deleted:
-            yield from self._submit(replace(found, stamp=digest.stamp(stored.stat())), stored.path, "reference")
+            yield from self._submit(found._replace(status=stored.stat()), stored.path, "reference")
         else:
             self._batch.note_link(found.path, found.stamp, address)
             yield known.event(found.path, address, stored.stat().st_size, brief)
@@ -281,16 +294,16 @@ class _Run:
             yield _skipped(found, "vanished", "It went while the scan ran.")
             return
         if found.kind == "file" and stat.S_ISLNK(now.st_mode):
-            yield from self._meet_link(Found(found.path, "link", digest.stamp(now)))
+            yield from self._meet_link(Found(found.path, "link", now))
         elif isinstance(error, OSError):
-            yield failed(found.path, found.stamp.size, from_os_error(error, printable(found.path)))
+            yield failed(found.path, found.size, from_os_error(error, printable(found.path)))
         elif isinstance(error, ModelHubError):
-            yield failed(found.path, found.stamp.size, error)
+            yield failed(found.path, found.size, error)
         else:
             bug = ModelHubError(
                 f"This is a bug in ModelHub: {type(error).__name__}: {error}.", hint="Please report it."
             )
-            yield failed(found.path, found.stamp.size, bug)
+            yield failed(found.path, found.size, bug)
 
     def _take(self, prepared: Prepared) -> Iterator[Event]:
         found, inspection = prepared.found, prepared.classified.inspection
@@ -299,7 +312,7 @@ class _Run:
             yield _skipped(found, inspection.code, inspection.message)
         elif prepared.damaged:
             hint = "Run `modelhub verify`; your file was left where it is."
-            yield failed(found.path, found.stamp.size, HashMismatch(prepared.damaged, hint=hint))
+            yield failed(found.path, found.size, HashMismatch(prepared.damaged, hint=hint))
         elif self._dry_run:
             yield seen_event(prepared, self._foreseen(prepared), brief_of(prepared.classified))
         else:
@@ -323,4 +336,4 @@ class _Run:
 
 
 def _skipped(found: Found, code: str, message: str) -> FileSeen:
-    return FileSeen(found.path, "skipped", size=found.stamp.size, code=code, message=message)
+    return FileSeen(found.path, "skipped", size=found.size, code=code, message=message)

@@ -83,20 +83,22 @@ class FoundFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self) -> dict[str, Seen]:
-        """Every recorded place by its path."""
-        query = select(
-            _F.path_bytes, _F.id, _F.sha256, _F.outcome, _F.code, _F.message, _F.adopted, _F.present,
-            _F.dev, _F.inode, _F.size, _F.mtime_ns, _F.ctime_ns, _F.sample,
-        )  # fmt: skip
+    def all(self) -> dict[str, tuple[Any, ...]]:
+        """Every recorded place by its path, as the fields of `Seen`: plain rows, since there may be a million."""
         with self._database.read() as connection:
-            cursor = connection.exec_driver_sql(str(query.compile(compile_kwargs={"literal_binds": True})))
-            return {os.fsdecode(row[0]): Seen(*row[1:]) for row in cursor}
+            rows = _plain_rows(connection, f"SELECT {', '.join(Seen._fields)}, path FROM found_files")
+            found = {row[-1]: row for row in rows}
+            odd = "SELECT path, path_bytes FROM found_files WHERE instr(path, '\\x')"
+            for shown, exact in _plain_rows(connection, odd):
+                if os.fsdecode(exact) != shown:  # the exact name is not UTF-8
+                    found[os.fsdecode(exact)] = found.pop(shown, ())
+        return found
 
-    def briefs(self) -> dict[str, Brief]:
-        """Every model, also deleted ones, by its hash."""
+    def briefs(self) -> dict[str, tuple[Any, ...]]:
+        """Every model, also deleted ones, by its hash, as the fields of `Brief`."""
         with self._database.read() as connection:
-            return {row[0]: Brief(*row[1:]) for row in connection.execute(select(schema.models.c.file_hash, *_BRIEF))}
+            columns = ", ".join(column.name for column in _BRIEF)
+            return {row[-1]: row for row in _plain_rows(connection, f"SELECT {columns}, file_hash FROM models")}
 
     def sources(self, digests: Iterable[str] | None = None) -> dict[str, str]:
         """For contents that are not in the store: a place where each was last seen."""
@@ -157,11 +159,19 @@ class FoundFiles:
             } | _stamp_values(stamp)
             connection.execute(update(schema.found_files).where(_F.id == seen.id).values(values))
 
-    def stored(self) -> dict[str, bool]:
-        """Every content, and whether its row says that it is in the store."""
+    def stored(self) -> set[str]:
+        """Contents that are in the store, by their rows."""
         with self._database.read() as connection:
-            rows = connection.execute(select(schema.blobs.c.sha256, schema.blobs.c.stored))
-            return {row[0]: bool(row[1]) for row in rows}
+            return {row[0] for row in _plain_rows(connection, "SELECT sha256 FROM blobs WHERE stored")}
+
+    def known(self, digests: Iterable[str]) -> set[str]:
+        """Those of these contents that have a row."""
+        found: set[str] = set()
+        with self._database.read() as connection:
+            for chunk in _chunks(sorted(digests)):
+                query = select(schema.blobs.c.sha256).where(schema.blobs.c.sha256.in_(chunk))
+                found.update(connection.execute(query).scalars())
+        return found
 
     def restore_truth(self, lost: Iterable[str], back: Mapping[str, str]) -> None:
         """Note contents that are not in the store any more, and those (with their names) that are there again."""
@@ -174,22 +184,22 @@ class FoundFiles:
                 connection.execute(update(blobs).where(blobs.c.sha256 == sha256).values(values))
             mark_missing(connection)
 
-    def seen_again(self, root: str, gone: Sequence[str], returned: Sequence[int]) -> int:
-        """Close a scan of `root`: what is gone is missing, never dropped; the number of models missing now."""
-        with self._database.write() as connection:
-            for chunk in _chunks(gone):
-                keys = [os.fsencode(path) for path in chunk]
-                connection.execute(update(schema.found_files).where(_F.path_bytes.in_(keys)).values(present=False))
-            for ids in _chunks(returned):
-                connection.execute(update(schema.found_files).where(_F.id.in_(ids)).values(present=True))
-            start = os.fsencode(os.path.join(root, ""))
-            below = (_F.path_bytes >= start) & (_F.path_bytes < start[:-1] + b"0")
-            place = update(schema.found_files).where(below, _F.present == 1).values(last_seen=now())
-            connection.execute(place)
-            return mark_missing(connection)
+    def close_scan(self, gone: Sequence[str], returned: Sequence[int], *, changed: bool) -> int:
+        """What is gone is missing, never dropped; the number of models missing now. Writes only what changed."""
+        if gone or returned or changed:
+            with self._database.write() as connection:
+                for chunk in _chunks(gone):
+                    keys = [os.fsencode(path) for path in chunk]
+                    connection.execute(update(schema.found_files).where(_F.path_bytes.in_(keys)).values(present=False))
+                for ids in _chunks(returned):
+                    connection.execute(update(schema.found_files).where(_F.id.in_(ids)).values(present=True))
+                mark_missing(connection)
+        with self._database.read() as connection:
+            query = text("SELECT count(*) FROM models WHERE missing AND NOT deleted")
+            return int(connection.execute(query).scalar_one())
 
 
-def mark_missing(connection: Connection) -> int:
+def mark_missing(connection: Connection) -> None:
     """A model is missing while a content of it is neither stored nor at any place it was found."""
     reachable = (
         "EXISTS (SELECT 1 FROM model_files f JOIN blobs b ON b.sha256 = f.sha256 WHERE f.model_id = models.id"
@@ -199,8 +209,6 @@ def mark_missing(connection: Connection) -> int:
     )
     connection.execute(text(f"UPDATE models SET missing = 1 WHERE NOT missing AND {reachable}"))
     connection.execute(text(f"UPDATE models SET missing = 0 WHERE missing AND NOT {reachable}"))
-    query = text("SELECT count(*) FROM models WHERE missing AND NOT deleted")
-    return int(connection.execute(query).scalar_one())
 
 
 def _record_one(
@@ -319,7 +327,7 @@ def _put_place(
         "adopted": adopted,
         "present": True,
         "sample": sample,
-        "last_seen": moment,
+        "recorded_at": moment,
     } | _stamp_values(stamp)
     statement = upsert(schema.found_files).values(values | {"first_seen": moment})
     connection.execute(statement.on_conflict_do_update(index_elements=["path_bytes"], set_=values))
@@ -327,32 +335,37 @@ def _put_place(
 
 def _stamp_values(stamp: Stamp) -> dict[str, Any]:
     return {
-        "dev": _signed(stamp.dev),
-        "inode": _signed(stamp.inode),
+        "dev": signed(stamp.dev),
+        "inode": signed(stamp.inode),
         "size": stamp.size,
         "mtime_ns": stamp.mtime_ns,
         "ctime_ns": stamp.ctime_ns,
     }
 
 
-def _signed(number: int) -> int:
+def signed(number: int) -> int:
     """Device and inode numbers have 64 bits without a sign; SQLite's integers have one."""
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
-def same_file(seen: Seen, stamp: Stamp) -> bool:
+def same_file(seen: Seen, status: os.stat_result) -> bool:
     """Unchanged since it was recorded. The device number is left out: it may differ after a restart."""
     return (
-        seen.inode == _signed(stamp.inode)
-        and seen.size == stamp.size
-        and seen.mtime_ns == stamp.mtime_ns
-        and seen.ctime_ns == stamp.ctime_ns
+        seen.ctime_ns == status.st_ctime_ns
+        and seen.mtime_ns == status.st_mtime_ns
+        and seen.size == status.st_size
+        and seen.inode == signed(status.st_ino)
     )
 
 
 def perhaps_moved(seen: Seen, stamp: Stamp) -> bool:
     """The same inode, size and modification time: a rename changes only the ctime."""
-    return seen.inode == _signed(stamp.inode) and seen.size == stamp.size and seen.mtime_ns == stamp.mtime_ns
+    return seen.inode == signed(stamp.inode) and seen.size == stamp.size and seen.mtime_ns == stamp.mtime_ns
+
+
+def _plain_rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+    cursor = connection.exec_driver_sql(statement).cursor
+    return [] if cursor is None else list(cursor.fetchall())
 
 
 def _chunks(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:

@@ -132,7 +132,7 @@ class Library:
 
     def locations(self, sha256: str) -> list[Location]:
         found = schema.found_files.c
-        query = select(found.path, found.adopted, found.present, found.first_seen, found.last_seen)
+        query = select(found.path, found.adopted, found.present, found.first_seen, found.recorded_at)
         with self._database.read() as connection:
             rows = connection.execute(query.where(found.sha256 == sha256).order_by(found.id)).all()
         return [Location(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows]

@@ -114,7 +114,7 @@ found_files = Table(
     Column("ctime_ns", Integer, nullable=False),
     Column("sample", Text, nullable=False),
     Column("first_seen", Text, nullable=False),
-    Column("last_seen", Text, nullable=False),
+    Column("recorded_at", Text, nullable=False),
 )
 
 evidence = Table(
