@@ -10,15 +10,10 @@ from modelhub.files import digest
 from modelhub.files.blobs import Blobs
 from modelhub.files.walk import Found
 from modelhub.services.intake import TAKES_PLACE
-from modelhub.store.found import Brief, FoundFiles, Seen, perhaps_moved, same_file, signed
+from modelhub.store.found import Brief, FoundFiles, Kind, Place, Seen, perhaps_moved, same_file, signed
 
-_PLACES = {name: number for number, name in enumerate(Seen._fields)}
-_FIELDS = len(_PLACES)
-_SHA256, _ADOPTED, _PRESENT, _CODE, _MESSAGE, _INODE, _SIZE, _MTIME, _CTIME = (
-    _PLACES[name]
-    for name in ("sha256", "adopted", "present", "code", "message", "inode", "size", "mtime_ns", "ctime_ns")
-)
-_STATE, _DELETED = Brief._fields.index("state"), Brief._fields.index("deleted")
+_SHA256, _PRESENT, _INODE, _SIZE = (Place._fields.index(name) for name in ("sha256", "present", "inode", "size"))
+_STATE, _DELETED, _FILE_SIZE = (Kind._fields.index(name) for name in ("state", "deleted", "file_size"))
 
 
 class Known:
@@ -28,52 +23,61 @@ class Known:
         self._found_files = found_files
         self._adopt = adopt
         self._stored = blobs.addresses()
-        self._seen = found_files.all()
-        self._briefs = found_files.briefs()
+        self._places = found_files.all()
+        self._kinds = found_files.kinds()
         self._by_inode: dict[tuple[int, int], list[str]] | None = None
 
     def sizes(self) -> set[int]:
         """Sizes of all known contents, in bytes."""
-        return {row[_SIZE] for row in self._seen.values() if row[_SHA256]}
+        return {row[_SIZE] for row in self._places.values() if row[_SHA256]}
 
     def at(self, path: str) -> Seen | None:
-        row = self._seen.get(path)
-        return None if row is None else Seen(*row[:_FIELDS])
+        return self._found_files.at(path) if path in self._places else None
 
     def model(self, sha256: str) -> Brief | None:
-        """The model of this content; looks again, since another scan may have added it meanwhile."""
-        if sha256 not in self._briefs:
-            self._briefs = self._found_files.briefs()
-        return self._brief(sha256)
+        """The model of this content, also one that another scan has added meanwhile."""
+        return self._found_files.brief(sha256)
 
-    def _brief(self, sha256: str | None) -> Brief | None:
-        row = self._briefs.get(sha256 or "")
-        return None if row is None else Brief(*row[:-1])
-
-    def unchanged(self, found: Found) -> FileSeen | None:  # noqa: PLR0911  (each return is a reason to look closer)
-        """What the record says of a file with nothing left to do; None if it must be looked at.
+    def unchanged(self, found: Found) -> FileSeen | None:
+        """What the record says of a known model with nothing left to do; None if it must be looked at.
 
         The way of nearly every file of a second scan: plain rows, and no object made but the answer.
         """
-        row = self._seen.get(found.path)
-        if row is None or found.kind != "file":
+        row = self._places.get(found.path)
+        if row is None:
             return None
+        sha256, adopted, present, inode, size, mtime, ctime, _ = row
         status = found.status
-        if row[_CTIME] != status.st_ctime_ns or row[_MTIME] != status.st_mtime_ns or row[_SIZE] != status.st_size:
+        if ctime != status.st_ctime_ns or mtime != status.st_mtime_ns or size != status.st_size:
             return None
-        sha256 = row[_SHA256]
-        if row[_INODE] != signed(status.st_ino) or not row[_PRESENT]:
+        kind = self._kinds.get(sha256)
+        if kind is None or kind[_STATE] != "ok" or kind[_DELETED] or not present or inode != signed(status.st_ino):
             return None
-        if sha256 is None:
-            return FileSeen(found.path, "skipped", "", row[_SIZE], code=row[_CODE], message=row[_MESSAGE])
-        brief = self._briefs.get(sha256)
-        if brief is None or brief[_DELETED]:
+        if found.kind == "link":
+            if not os.path.exists(found.path):
+                return None
+        elif found.kind != "file" or self._unfinished(sha256, adopted):
             return None
-        if brief[_STATE] != "ok":
-            return event(found.path, sha256, row[_SIZE], Brief(*brief[:-1]))
-        if self._unfinished(sha256, row[_ADOPTED]):
+        return FileSeen(found.path, "known", sha256, kind[_FILE_SIZE], kind[0], kind[1], kind[2], kind[3])
+
+    def as_recorded(self, found: Found, seen: Seen) -> FileSeen | None:
+        """As `unchanged`, for files that are no models, or broken or unsafe ones."""
+        if not same_file(seen, found.status):
             return None
-        return FileSeen(found.path, "known", sha256, row[_SIZE], brief[0], brief[1], brief[2], brief[3])
+        if seen.sha256 is None:
+            return FileSeen(found.path, "skipped", "", seen.size, code=seen.code, message=seen.message)
+        brief = self.model(seen.sha256)
+        if brief is None or brief.deleted or (brief.state == "ok" and self._unfinished(seen.sha256, seen.adopted)):
+            return None
+        return event(found.path, seen.sha256, seen.size, brief)
+
+    def cached(self, found: Found) -> FileSeen | None:
+        """As `as_recorded`, for a link into another program's cache, whose content is never adopted."""
+        seen = self.at(found.path)
+        if seen is None or seen.sha256 is None or not same_file(seen, found.status):
+            return None
+        brief = self.model(seen.sha256)
+        return None if brief is None or brief.deleted else event(found.path, seen.sha256, seen.size, brief)
 
     def _unfinished(self, sha256: str | None, adopted: str) -> bool:
         """A crash kept the link from being made, or the file is wanted in the store now."""
@@ -81,31 +85,24 @@ class Known:
             return True
         return self._adopt != "reference" and sha256 not in self._stored
 
-    def link(self, found: Found, seen: Seen) -> FileSeen | None:
-        """As `unchanged`, for a link of ours."""
-        brief = self._brief(seen.sha256)
-        if not same_file(seen, found.status) or brief is None or brief.deleted or not os.path.exists(found.path):
-            return None
-        return event(found.path, seen.sha256 or "", seen.size, brief)
-
     def moved_here(self, found: Found, *, dry_run: bool) -> FileSeen | None:
         """A known file under a new name: recognised without reading it whole; its record follows it."""
         if self._by_inode is None:
             self._by_inode = {}
-            for path, row in self._seen.items():
+            for path, row in self._places.items():
                 self._by_inode.setdefault((row[_INODE], row[_SIZE]), []).append(path)
         for old in self._by_inode.get((signed(found.status.st_ino), found.size), ()):
             record = self.at(old)
             if record is None or not record.sha256 or not perhaps_moved(record, found.stamp) or os.path.lexists(old):
                 continue
-            brief = self._brief(record.sha256)
+            brief = self.model(record.sha256)
             if brief is None or brief.deleted or not _same_sample(found, record):
                 continue
             if brief.state == "ok" and self._unfinished(record.sha256, record.adopted):
                 continue
             if not dry_run:
                 self._found_files.moved(record, found.path, found.stamp)
-            del self._seen[old]
+            del self._places[old]
             return event(found.path, record.sha256, found.size, brief)
         return None
 
@@ -123,7 +120,7 @@ class Known:
         """Recorded places under `root` where nothing stands now; where we could not look, nothing is concluded."""
         inside = os.path.join(root, "")
         blind = tuple(os.path.join(path, "") for path in unreadable)
-        for path, row in self._seen.items():
+        for path, row in self._places.items():
             if path in met or not row[_PRESENT]:
                 continue
             below = path.startswith(inside) or path == root

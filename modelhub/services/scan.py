@@ -190,10 +190,10 @@ class _Run:
 
     def _meet(self, found: Found, seen: Seen | None) -> Iterator[Event]:
         if found.kind == "file":
-            yield from self._meet_file(found, seen)
+            event = self._known.as_recorded(found, seen) if seen is not None else None
+            yield from (event,) if event is not None else self._meet_file(found, seen)
         elif found.kind == "link":
-            event = self._known.link(found, seen) if seen is not None else None
-            yield from (event,) if event is not None else self._meet_link(found)
+            yield from self._meet_link(found)
         else:
             yield _skipped(found, "not_a_file", f"A {found.kind} is no file.")
 
@@ -209,7 +209,9 @@ class _Run:
             yield from self._meet_dangling_link(found, target)
         elif os.path.isfile(target) and os.path.basename(os.path.dirname(target)) == _CACHE_FOLDER:
             # a Hugging Face cache: name from the link, content from the blob, which stays where it is
-            yield from self._submit(found._replace(status=os.stat(target)), target, "reference")
+            content = found._replace(status=os.stat(target))
+            event = self._known.cached(content)
+            yield from (event,) if event is not None else self._submit(content, target, "reference")
         else:
             yield _skipped(found, "link", f"A link to {printable(target)}; scan that place to take what is there.")
 

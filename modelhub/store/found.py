@@ -41,6 +41,30 @@ class Seen(NamedTuple):
     sample: str
 
 
+class Place(NamedTuple):
+    """As much of a recorded place as tells whether it is unchanged."""
+
+    sha256: str | None
+    adopted: str
+    present: bool
+    inode: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+
+
+class Kind(NamedTuple):
+    """As much of a model as is said of an unchanged file; the names are those of its columns."""
+
+    primary_type: str
+    base: str
+    sub_type: str
+    confidence: float
+    state: str
+    deleted: bool
+    file_size: int
+
+
 class Brief(NamedTuple):
     """As much of a model as a scan says about a known file."""
 
@@ -84,9 +108,9 @@ class FoundFiles:
         self._database = database
 
     def all(self) -> dict[str, tuple[Any, ...]]:
-        """Every recorded place by its path, as the fields of `Seen`: plain rows, since there may be a million."""
+        """Every recorded place by its path, as the fields of `Place`: plain rows, since there may be a million."""
         with self._database.read() as connection:
-            rows = _plain_rows(connection, f"SELECT {', '.join(Seen._fields)}, path FROM found_files")
+            rows = _plain_rows(connection, f"SELECT {', '.join(Place._fields)}, path FROM found_files")
             found = {row[-1]: row for row in rows}
             odd = "SELECT path, path_bytes FROM found_files WHERE instr(path, '\\x')"
             for shown, exact in _plain_rows(connection, odd):
@@ -94,11 +118,24 @@ class FoundFiles:
                     found[os.fsdecode(exact)] = found.pop(shown, ())
         return found
 
-    def briefs(self) -> dict[str, tuple[Any, ...]]:
-        """Every model, also deleted ones, by its hash, as the fields of `Brief`."""
+    def at(self, path: str) -> Seen | None:
+        """The whole record of one place."""
+        query = select(*(_F[name] for name in Seen._fields)).where(_F.path_bytes == os.fsencode(path))
         with self._database.read() as connection:
-            columns = ", ".join(column.name for column in _BRIEF)
-            return {row[-1]: row for row in _plain_rows(connection, f"SELECT {columns}, file_hash FROM models")}
+            row = connection.execute(query).first()
+        return None if row is None else Seen(*row)
+
+    def kinds(self) -> dict[str, tuple[Any, ...]]:
+        """What every model is, also deleted ones, by its hash, as the fields of `Kind`."""
+        with self._database.read() as connection:
+            rows = _plain_rows(connection, f"SELECT {', '.join(Kind._fields)}, file_hash FROM models")
+            return {row[-1]: row for row in rows}
+
+    def brief(self, sha256: str) -> Brief | None:
+        """The model of this content, if there is one."""
+        with self._database.read() as connection:
+            row = connection.execute(select(*_BRIEF).where(_M.file_hash == sha256)).first()
+        return None if row is None else Brief(*row)
 
     def sources(self, digests: Iterable[str] | None = None) -> dict[str, str]:
         """For contents that are not in the store: a place where each was last seen."""

@@ -407,7 +407,9 @@ def test_a_temporary_link_of_a_crash_is_swept(hub: Hub, downloads: Path) -> None
     assert not leftover.is_symlink()
 
 
-def test_a_hugging_face_cache_is_indexed_where_it_lies(hub: Hub, tmp_path: Path) -> None:
+def test_a_hugging_face_cache_is_indexed_where_it_lies(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     repository = tmp_path / "cache/models--org--name"
     blob = build.safetensors(repository / "blobs/abcdef", build.SD15_LORA)
     link = repository / "snapshots/main/lora.safetensors"
@@ -419,6 +421,8 @@ def test_a_hugging_face_cache_is_indexed_where_it_lies(hub: Hub, tmp_path: Path)
     assert not blob.is_symlink()
     assert os.readlink(link) == "../../blobs/abcdef"
     assert hub.models.resolve("lora.safetensors").type == "lora"
+    monkeypatch.setattr("modelhub.files.digest.digests", lambda *_, **__: pytest.fail("hashed again"))
+    assert list(scan(hub, tmp_path / "cache").outcomes().values()) == ["known"]
 
 
 def test_a_path_that_does_not_exist_is_refused(hub: Hub, tmp_path: Path) -> None:
