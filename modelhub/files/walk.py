@@ -54,7 +54,7 @@ def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkab
     """
     top = os.lstat(root)
     if not stat.S_ISDIR(top.st_mode):
-        yield _found(root, top)
+        yield Found(root, _kind(top), top)
         return
     waiting = [root]
     while waiting:
@@ -67,7 +67,9 @@ def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkab
         for entry in entries:
             try:
                 if not entry.is_dir(follow_symlinks=False):
-                    yield _found(entry.path, entry.stat(follow_symlinks=False))
+                    status = entry.stat(follow_symlinks=False)
+                    kind = "file" if stat.S_ISREG(status.st_mode) else _kind(status)
+                    yield _new(Found, (entry.path, kind, status))
                 elif is_address(entry.name):
                     yield StoreFolder(entry.path)
                 elif not _excluded(entry.path, entry.name, exclude):
@@ -115,8 +117,12 @@ _KINDS = {
 }  # fmt: skip
 
 
-def _found(path: str, result: os.stat_result) -> Found:
-    return Found(path, _KINDS.get(stat.S_IFMT(result.st_mode), "device"), result)
+def _kind(status: os.stat_result) -> str:
+    return _KINDS.get(stat.S_IFMT(status.st_mode), "device")
+
+
+_new = tuple.__new__
+"""Makes a named tuple at half the price of calling it; worth it only where there is one for each file on a disk."""
 
 
 def _excluded(path: str, name: str, patterns: Sequence[str]) -> bool:

@@ -89,7 +89,10 @@ class Scanner:
                     f"{printable(root)} is or lies in a store ({printable(store)}).",
                     hint="Scan the places models come from.",
                 )
-        run = _Run(self._settings, self._blobs, self._found_files, self._judge, adopt)
+        workers = self._settings.workers or min(2, os.cpu_count() or 1)
+        if dry_run:
+            workers = 1  # so that of two copies the first is foreseen as the one that is added
+        run = _Run(self._settings, self._blobs, self._found_files, self._judge, adopt, workers)
         started = time.monotonic()
         with ExitStack() as stack:
             stack.callback(run.stop)
@@ -99,15 +102,12 @@ class Scanner:
                 run.intake.staging = stack.enter_context(staging())
                 run.compare_store()
             for root in roots:
-                for event in run.root(root):
-                    if isinstance(event, FileSeen):
-                        run.tally.count(event)
-                    yield event
+                yield from run.root(root)
         tally = run.tally
         yield Result(
             ScanSummary(
                 files=tally.files,
-                outcomes=dict(tally.outcomes),
+                outcomes={outcome: count for outcome, count in tally.outcomes.items() if count},
                 bytes_stored=tally.bytes["added"],
                 bytes_duplicate=tally.bytes["duplicate"],
                 missing=tally.missing,
@@ -120,7 +120,9 @@ class Scanner:
 class _Run:
     """One scan on its way. Slow work runs in threads; the database and the places of files are touched here."""
 
-    def __init__(self, settings: Settings, blobs: Blobs, found_files: FoundFiles, judge: Judge, adopt: Adopt) -> None:
+    def __init__(
+        self, settings: Settings, blobs: Blobs, found_files: FoundFiles, judge: Judge, adopt: Adopt, workers: int
+    ) -> None:
         self._settings = settings
         self._blobs = blobs
         self._found_files = found_files
@@ -130,7 +132,6 @@ class _Run:
         self._batch = Batch(blobs, found_files)
         self.intake = Intake(judge, blobs)
         self.tally = _Tally()
-        workers = settings.workers or min(2, os.cpu_count() or 1)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="modelhub-scan")
         self._waiting: deque[tuple[Found, Future[Prepared]]] = deque()
         self._most_waiting = workers * 4
@@ -155,6 +156,8 @@ class _Run:
         met: set[str] = set()
         unreadable: list[str] = []
         returned: list[int] = []
+        known_files = 0
+        unchanged = self._known.unchanged
         last_said = time.monotonic()
         yield Progress("scan", self.tally.files, 0, "files", root)
         for found in walk(root, exclude=self._settings.exclude):
@@ -164,27 +167,37 @@ class _Run:
                 yield Problem("unreadable", message, "Check its permissions.", found.path)
                 continue
             if isinstance(found, StoreFolder):
-                yield FileSeen(found.path, "skipped", code="store", message="A hub or store; its files stay its own.")
+                store = FileSeen(found.path, "skipped", code="store", message="A hub or store; its files stay its own.")
+                self.tally.count(store)
+                yield store
                 continue
             self.tally.files += 1
             met.add(found.path)
-            known_file = self._known.unchanged(found)
+            known_file = unchanged(found)
             if known_file is not None:
+                known_files += 1
                 yield known_file
             else:
                 seen = self._known.at(found.path)
                 if seen is not None and not seen.present:
                     returned.append(seen.id)
-                yield from self._meet(found, seen)
+                yield from self._counted(self._meet(found, seen))
             if not self.tally.files % _SAY_EVERY and time.monotonic() - last_said > _TICK_SECONDS:
                 last_said = time.monotonic()
                 yield Progress("scan", self.tally.files, 0, "files", found.path)
-        yield from self._drain(0)
+        self.tally.outcomes["known"] += known_files
+        yield from self._counted(self._drain(0))
         if not self._dry_run:
-            yield from self._batch.commit(self._judge.book.digest)
+            yield from self._counted(self._batch.commit(self._judge.book.digest))
             gone = list(self._known.gone(root, met, unreadable))
-            changed = bool(self.tally.outcomes.keys() - {"known", "skipped"})
+            changed = any(count for name, count in self.tally.outcomes.items() if name not in ("known", "skipped"))
             self.tally.missing = self._found_files.close_scan(gone, returned, changed=changed)
+
+    def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
+            if isinstance(event, FileSeen):
+                self.tally.count(event)
+            yield event
 
     # What a file is at first sight
 
