@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from modelhub.core.errors import ConfigInvalid
-from modelhub.core.types import UNKNOWN
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -29,7 +28,6 @@ CONDITIONS = {
     "regex",
     "requires",
 }
-METHODS = ("tensors", "filename", "size", "metadata", "external", "manual")
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +273,3 @@ def _refuse_circle(relation: str, following: Mapping[str, Sequence[str]]) -> Non
 
     for key in following:
         visit(key, ())
-
-
-def type_name(book: RuleBook, key: str) -> str:
-    return book.types.get(key, key if key != UNKNOWN else "Unknown")

@@ -109,14 +109,12 @@ class FoundFiles:
 
     def all(self) -> dict[str, tuple[Any, ...]]:
         """Every recorded place by its path, as the fields of `Place`: plain rows, since there may be a million."""
+        fields = ", ".join(Place._fields)
+        escaped = "instr(path, '\\x')"  # only such a shown name can stand for one that is not UTF-8
         with self._database.read() as connection:
-            rows = _plain_rows(connection, f"SELECT {', '.join(Place._fields)}, path FROM found_files")
-            found = {row[-1]: row for row in rows}
-            odd = "SELECT path, path_bytes FROM found_files WHERE instr(path, '\\x')"
-            for shown, exact in _plain_rows(connection, odd):
-                if os.fsdecode(exact) != shown:  # the exact name is not UTF-8
-                    found[os.fsdecode(exact)] = found.pop(shown, ())
-        return found
+            plain = _plain_rows(connection, f"SELECT {fields}, path FROM found_files WHERE NOT {escaped}")
+            exact = _plain_rows(connection, f"SELECT {fields}, path_bytes FROM found_files WHERE {escaped}")
+        return {row[-1]: row for row in plain} | {os.fsdecode(row[-1]): row for row in exact}
 
     def at(self, path: str) -> Seen | None:
         """The whole record of one place."""

@@ -233,7 +233,13 @@ def test_broken_and_unsafe_files_stay_where_they_are_and_are_kept_in_the_library
 
 def test_hard_names_survive(hub: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "names"
-    names = [b"new\nline.safetensors", b"esc\x1b[31m.safetensors", b"\xff\xfe.safetensors", b"[bold]x[/].safetensors"]
+    names = [
+        b"new\nline.safetensors",
+        b"esc\x1b[31m.safetensors",
+        b"\xff\xfe.safetensors",
+        b"\\xff\\xfe.safetensors",
+        b"[bold]x[/].safetensors",
+    ]
     for name in names:
         build.safetensors(folder / os.fsdecode(name), build.SD15_LORA, mark=repr(name))
     found = scan(hub, folder)
