@@ -63,24 +63,18 @@ class Known:
         told = (found.path, "known", sha256, kind[_FILE_SIZE], kind[0], kind[1], kind[2], kind[3], "", "")
         return tuple.__new__(FileSeen, told)  # half the price of calling it; one for each file on a disk
 
-    def as_recorded(self, found: Found, seen: Seen) -> FileSeen | None:
-        """As `unchanged`, for files that are no models, or broken or unsafe ones."""
+    def as_recorded(self, found: Found, seen: Seen, *, adoptable: bool = True) -> FileSeen | None:
+        """As `unchanged`, for files that are no models, broken or unsafe ones, and those that are never adopted."""
         if not same_file(seen, found.status):
             return None
         if seen.sha256 is None:
             return FileSeen(found.path, "skipped", "", seen.size, code=seen.code, message=seen.message)
         brief = self.model(seen.sha256)
-        if brief is None or brief.deleted or (brief.state == "ok" and self._unfinished(seen.sha256, seen.adopted)):
+        if brief is None or brief.deleted:
+            return None
+        if adoptable and brief.state == "ok" and self._unfinished(seen.sha256, seen.adopted):
             return None
         return event(found.path, seen.sha256, seen.size, brief)
-
-    def cached(self, found: Found) -> FileSeen | None:
-        """As `as_recorded`, for a link into another program's cache, whose content is never adopted."""
-        seen = self.at(found.path)
-        if seen is None or seen.sha256 is None or not same_file(seen, found.status):
-            return None
-        brief = self.model(seen.sha256)
-        return None if brief is None or brief.deleted else event(found.path, seen.sha256, seen.size, brief)
 
     def _unfinished(self, sha256: str | None, adopted: str) -> bool:
         """A crash kept the link from being made, or the file is wanted in the store now."""

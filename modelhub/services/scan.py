@@ -223,7 +223,8 @@ class _Run:
         elif os.path.isfile(target) and os.path.basename(os.path.dirname(target)) == _CACHE_FOLDER:
             # a Hugging Face cache: name from the link, content from the blob, which stays where it is
             content = found._replace(status=os.stat(target))
-            event = self._known.cached(content)
+            seen = self._known.at(found.path)
+            event = self._known.as_recorded(content, seen, adoptable=False) if seen is not None else None
             yield from (event,) if event is not None else self._submit(content, target, "reference")
         else:
             yield _skipped(found, "link", f"A link to {printable(target)}; scan that place to take what is there.")
