@@ -54,9 +54,9 @@ def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkab
     """
     top = os.lstat(root)
     if not stat.S_ISDIR(top.st_mode):
-        yield Found(root, _kind(top), top)
+        yield Found(root, _KINDS.get(stat.S_IFMT(top.st_mode), "device"), top)
         return
-    waiting = [root]
+    waiting, kinds = [root], _KINDS.get
     while waiting:
         folder = waiting.pop()
         entries = _listing(folder)
@@ -66,9 +66,9 @@ def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkab
         inner: list[str] = []
         for entry in entries:
             try:
-                if not entry.is_dir(follow_symlinks=False):
-                    status = entry.stat(follow_symlinks=False)
-                    kind = "file" if stat.S_ISREG(status.st_mode) else _kind(status)
+                status = entry.stat(follow_symlinks=False)
+                kind = kinds(status.st_mode & _FORMAT, "device")
+                if kind != "folder":
                     yield _new(Found, (entry.path, kind, status))
                 elif is_address(entry.name):
                     yield StoreFolder(entry.path)
@@ -112,13 +112,11 @@ def _listing(folder: str) -> list[os.DirEntry[str]] | Unwalkable | StoreFolder:
 
 
 _name = operator.attrgetter("name")
+_FORMAT = stat.S_IFMT(0xFFFF)
 _KINDS = {
-    stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket",
+    stat.S_IFREG: "file", stat.S_IFLNK: "link", stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe",
+    stat.S_IFSOCK: "socket",
 }  # fmt: skip
-
-
-def _kind(status: os.stat_result) -> str:
-    return _KINDS.get(stat.S_IFMT(status.st_mode), "device")
 
 
 _new = tuple.__new__

@@ -11,7 +11,8 @@ from modelhub.core.types import Stamp
 from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs
 from modelhub.services.intake import TAKES_PLACE, Prepared
-from modelhub.store.found import Brief, Entry, FoundFiles, Rejected
+from modelhub.store.found import FoundFiles, Rejected
+from modelhub.store.recording import Brief, Entry
 
 _FILES = 256
 _BYTES = 1 << 30

@@ -1,7 +1,7 @@
 """What earlier scans knew, as a scan asks it: one dictionary look-up and one stat for an unchanged file."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from modelhub.core.errors import Changed
 from modelhub.core.events import FileSeen, Outcome
@@ -10,10 +10,8 @@ from modelhub.files import digest
 from modelhub.files.blobs import Blobs
 from modelhub.files.walk import Found
 from modelhub.services.intake import TAKES_PLACE
-from modelhub.store.found import Brief, FoundFiles, Kind, Place, Seen, perhaps_moved, same_file, signed
-
-_SHA256, _PRESENT, _INODE, _SIZE = (Place._fields.index(name) for name in ("sha256", "present", "inode", "size"))
-_STATE, _DELETED, _FILE_SIZE = (Kind._fields.index(name) for name in ("state", "deleted", "file_size"))
+from modelhub.store.found import FoundFiles, Seen, perhaps_moved, same_file
+from modelhub.store.recording import Brief, signed
 
 
 class Known:
@@ -21,18 +19,16 @@ class Known:
 
     def __init__(self, found_files: FoundFiles, blobs: Blobs, adopt: Adopt) -> None:
         self._found_files = found_files
-        self._adopt = adopt
+        self._stores = adopt != "reference"
+        self._unfinished_ways = TAKES_PLACE | {"copy"} if adopt in TAKES_PLACE else TAKES_PLACE
         self._stored = blobs.addresses()
-        self._places = found_files.all()
+        self._places = found_files.present()
+        self._absent = found_files.absent()
         self._kinds = found_files.kinds()
         self._by_inode: dict[tuple[int, int], list[str]] | None = None
 
-    def sizes(self) -> set[int]:
-        """Sizes of all known contents, in bytes."""
-        return {row[_SIZE] for row in self._places.values() if row[_SHA256]}
-
     def at(self, path: str) -> Seen | None:
-        return self._found_files.at(path) if path in self._places else None
+        return self._found_files.at(path) if path in self._places or path in self._absent else None
 
     def model(self, sha256: str) -> Brief | None:
         """The model of this content, also one that another scan has added meanwhile."""
@@ -43,24 +39,31 @@ class Known:
 
         The way of nearly every file of a second scan: plain rows, and no object made but the answer.
         """
-        row = self._places.get(found.path)
+        path, file_kind, status = found
+        row = self._places.get(path)
         if row is None:
             return None
-        sha256, adopted, present, inode, size, mtime, ctime, _ = row
-        status = found.status
+        sha256, adopted, inode, size, mtime, ctime, _ = row
         if ctime != status.st_ctime_ns or mtime != status.st_mtime_ns or size != status.st_size:
             return None
         kind = self._kinds.get(sha256)
-        if kind is None or kind[_STATE] != "ok" or kind[_DELETED] or not present:
+        if kind is None:
             return None
         if inode != status.st_ino and inode != signed(status.st_ino):
             return None
-        if found.kind == "link":
-            if not os.path.exists(found.path):
+        if file_kind == "link":
+            try:
+                size = os.stat(path).st_size
+            except OSError:
                 return None
-        elif found.kind != "file" or self._unfinished(sha256, adopted):
+        elif (
+            file_kind != "file"
+            or adopted in self._unfinished_ways
+            or (self._stores and sha256 not in self._stored)  # `_unfinished`, at half its price
+        ):
             return None
-        told = (found.path, "known", sha256, kind[_FILE_SIZE], kind[0], kind[1], kind[2], kind[3], "", "")
+        kind, base, sub_type, confidence, _ = kind
+        told = (path, "known", sha256, size, kind, base, sub_type, confidence, "", "")
         return tuple.__new__(FileSeen, told)  # half the price of calling it; one for each file on a disk
 
     def as_recorded(self, found: Found, seen: Seen, *, adoptable: bool = True) -> FileSeen | None:
@@ -78,16 +81,12 @@ class Known:
 
     def _unfinished(self, sha256: str | None, adopted: str) -> bool:
         """A crash kept the link from being made, or the file is wanted in the store now."""
-        if adopted in TAKES_PLACE or (adopted == "copy" and self._adopt in TAKES_PLACE):
-            return True
-        return self._adopt != "reference" and sha256 not in self._stored
+        return adopted in self._unfinished_ways or (self._stores and sha256 not in self._stored)
 
     def moved_here(self, found: Found, *, dry_run: bool) -> FileSeen | None:
         """A known file under a new name: recognised without reading it whole; its record follows it."""
         if self._by_inode is None:
-            self._by_inode = {}
-            for path, row in self._places.items():
-                self._by_inode.setdefault((row[_INODE], row[_SIZE]), []).append(path)
+            self._by_inode = self._found_files.by_inode()
         for old in self._by_inode.get((signed(found.status.st_ino), found.size), ()):
             record = self.at(old)
             if record is None or not record.sha256 or not perhaps_moved(record, found.stamp) or os.path.lexists(old):
@@ -99,7 +98,7 @@ class Known:
                 continue
             if not dry_run:
                 self._found_files.moved(record, found.path, found.stamp)
-            del self._places[old]
+            self._places.pop(old, None)
             return event(found.path, record.sha256, found.size, brief)
         return None
 
@@ -113,16 +112,17 @@ class Known:
         if lost or back:
             self._found_files.restore_truth(lost, back)
 
-    def gone(self, root: str, met: set[str], unreadable: Sequence[str]) -> Iterator[str]:
-        """Recorded places under `root` where nothing stands now; where we could not look, nothing is concluded."""
+    def gone(self, root: str, recorded: int, unreadable: Sequence[str]) -> list[str]:
+        """Recorded places under `root` where nothing stands now; where we could not look, nothing is concluded.
+
+        `recorded`: how many recorded places the walk of `root` met; if it met all, no place is looked at again.
+        """
         inside = os.path.join(root, "")
+        below = [path for path in self._places if path.startswith(inside) or path == root]
+        if len(below) == recorded:
+            return []
         blind = tuple(os.path.join(path, "") for path in unreadable)
-        for path, row in self._places.items():
-            if path in met or not row[_PRESENT]:
-                continue
-            below = path.startswith(inside) or path == root
-            if below and not path.startswith(blind) and not os.path.lexists(path):
-                yield path
+        return [path for path in below if not path.startswith(blind) and not os.path.lexists(path)]
 
 
 def _same_sample(found: Found, seen: Seen) -> bool:

@@ -27,7 +27,8 @@ from modelhub.services.batch import Batch, failed, seen_event
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
 from modelhub.services.known import Known
-from modelhub.store.found import FoundFiles, Rejected, Seen, brief_of
+from modelhub.store.found import FoundFiles, Rejected, Seen
+from modelhub.store.recording import brief_of
 
 _TICK_SECONDS = 0.1
 _SAY_EVERY = 64
@@ -146,52 +147,57 @@ class _Run:
 
     def foresee(self) -> None:
         """A dry run hashes only files of a size that is known already."""
-        self.intake.sizes |= self._known.sizes()
+        self.intake.sizes |= self._found_files.sizes()
 
     def compare_store(self) -> None:
         self._known.compare_store(self._blobs)
 
     def root(self, root: str) -> Iterator[Event]:
         """Walk one root to its end, then note what is no longer there."""
-        met: set[str] = set()
         unreadable: list[str] = []
         returned: list[int] = []
-        known_files = 0
+        known_files = others = recorded = 0
+        before = self.tally.files
         unchanged = self._known.unchanged
         last_said = time.monotonic()
-        yield Progress("scan", self.tally.files, 0, "files", root)
+        yield Progress("scan", before, 0, "files", root)
         for found in walk(root, exclude=self._settings.exclude):
-            if isinstance(found, Unwalkable):
-                unreadable.append(found.path)
-                message = f"{printable(found.path)}: {found.reason}."
-                yield Problem("unreadable", message, "Check its permissions.", found.path)
-                continue
-            if isinstance(found, StoreFolder):
-                store = FileSeen(found.path, "skipped", code="store", message="A hub or store; its files stay its own.")
-                self.tally.count(store)
-                yield store
-                continue
-            self.tally.files += 1
-            met.add(found.path)
-            known_file = unchanged(found)
-            if known_file is not None:
-                known_files += 1
-                yield known_file
+            if isinstance(found, Found):
+                known_file = unchanged(found)
+                if known_file is not None:
+                    known_files += 1
+                    yield known_file
+                else:
+                    others += 1
+                    seen = self._known.at(found.path)
+                    if seen is not None and seen.present:
+                        recorded += 1
+                    elif seen is not None:
+                        returned.append(seen.id)
+                    yield from self._counted(self._meet(found, seen))
             else:
-                seen = self._known.at(found.path)
-                if seen is not None and not seen.present:
-                    returned.append(seen.id)
-                yield from self._counted(self._meet(found, seen))
-            if not self.tally.files % _SAY_EVERY and time.monotonic() - last_said > _TICK_SECONDS:
+                yield from self._counted(self._pass_by(found, unreadable))
+            if not (known_files + others) % _SAY_EVERY and time.monotonic() - last_said > _TICK_SECONDS:
                 last_said = time.monotonic()
-                yield Progress("scan", self.tally.files, 0, "files", found.path)
+                yield Progress("scan", before + known_files + others, 0, "files", found.path)
+        self.tally.files += known_files + others
         self.tally.outcomes["known"] += known_files
         yield from self._counted(self._drain(0))
         if not self._dry_run:
             yield from self._counted(self._batch.commit(self._judge.book.digest))
-            gone = list(self._known.gone(root, met, unreadable))
+            gone = self._known.gone(root, known_files + recorded, unreadable)
             changed = any(count for name, count in self.tally.outcomes.items() if name not in ("known", "skipped"))
             self.tally.missing = self._found_files.close_scan(gone, returned, changed=changed)
+
+    @staticmethod
+    def _pass_by(folder: Unwalkable | StoreFolder, unreadable: list[str]) -> Iterator[Event]:
+        """A folder that is not entered, and why."""
+        if isinstance(folder, Unwalkable):
+            unreadable.append(folder.path)
+            message = f"{printable(folder.path)}: {folder.reason}."
+            yield Problem("unreadable", message, "Check its permissions.", folder.path)
+        else:
+            yield FileSeen(folder.path, "skipped", code="store", message="A hub or store; its files stay its own.")
 
     def _counted(self, events: Iterator[Event]) -> Iterator[Event]:
         for event in events:

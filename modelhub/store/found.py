@@ -3,24 +3,20 @@
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert, select, text, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, select, text, update
 
 from modelhub.core.events import Outcome
 from modelhub.core.names import storable
-from modelhub.core.types import Classified, Digests, Stamp
+from modelhub.core.types import Classified, Stamp
 from modelhub.store import library, schema
-from modelhub.store.engine import Database, now
+from modelhub.store.engine import Database
+from modelhub.store.recording import BRIEF, Brief, Entry, put_place, record_one, signed, stamp_values
 
 _F = schema.found_files.c
 _M = schema.models.c
 _LINKS_INTO_STORE = ("symlink", "move")
-_BRIEF = (
-    _M.primary_type, _M.base, _M.sub_type, _M.confidence, _M.state, _M.state_code, _M.state_message, _M.deleted,
-)  # fmt: skip
 
 
 class Seen(NamedTuple):
@@ -42,11 +38,10 @@ class Seen(NamedTuple):
 
 
 class Place(NamedTuple):
-    """As much of a recorded place as tells whether it is unchanged."""
+    """As much of a place where a file was last seen as tells whether it is unchanged."""
 
     sha256: str | None
     adopted: str
-    present: bool
     inode: int
     size: int
     mtime_ns: int
@@ -54,43 +49,12 @@ class Place(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """As much of a model as is said of an unchanged file; the names are those of its columns."""
+    """As much of a sound model as is said of an unchanged file; the names are those of its columns."""
 
     primary_type: str
     base: str
     sub_type: str
     confidence: float
-    state: str
-    deleted: bool
-    file_size: int
-
-
-class Brief(NamedTuple):
-    """As much of a model as a scan says about a known file."""
-
-    type: str
-    base: str
-    sub_type: str
-    confidence: float
-    state: str
-    code: str
-    message: str
-    deleted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file whose content is known, to be recorded. `stored`: its content is in the store, under `name`."""
-
-    path: str
-    name: str
-    stamp: Stamp
-    adopted: str
-    stored: bool
-    digests: Digests
-    sample: str
-    classified: Classified
-    same_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +71,39 @@ class FoundFiles:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def all(self) -> dict[str, tuple[Any, ...]]:
-        """Every recorded place by its path, as the fields of `Place`: plain rows, since there may be a million."""
-        fields = ", ".join(Place._fields)
-        escaped = "instr(path, '\\x')"  # only such a shown name can stand for one that is not UTF-8
+    def present(self) -> dict[str, tuple[Any, ...]]:
+        """Places where a file was last seen, as the fields of `Place`: plain rows, since there may be a million."""
+        fields = ", ".join((*Place._fields, "path"))
         with self._database.read() as connection:
-            plain = _plain_rows(connection, f"SELECT {fields}, path FROM found_files WHERE NOT {escaped}")
-            exact = _plain_rows(connection, f"SELECT {fields}, path_bytes FROM found_files WHERE {escaped}")
-        return {row[-1]: row for row in plain} | {os.fsdecode(row[-1]): row for row in exact}
+            rows = _plain_rows(connection, f"SELECT {fields} FROM found_files WHERE present")
+            places = {row[-1]: row for row in rows}
+            # a shown name like this may stand for one that is not UTF-8, even for two
+            query = f"SELECT {fields}, path_bytes FROM found_files WHERE present AND instr(path, '\\x')"
+            shown = _plain_rows(connection, query)
+        for row in shown:
+            places.pop(row[-2], None)
+        places.update((os.fsdecode(row[-1]), row[:-1]) for row in shown)
+        return places
+
+    def absent(self) -> set[str]:
+        """Recorded places where no file was at the last look."""
+        with self._database.read() as connection:
+            rows = _plain_rows(connection, "SELECT path_bytes FROM found_files WHERE NOT present")
+            return {os.fsdecode(row[0]) for row in rows}
+
+    def sizes(self) -> set[int]:
+        """Sizes of all known contents, in bytes."""
+        with self._database.read() as connection:
+            query = "SELECT DISTINCT size FROM found_files WHERE sha256 IS NOT NULL"
+            return {row[0] for row in _plain_rows(connection, query)}
+
+    def by_inode(self) -> dict[tuple[int, int], list[str]]:
+        """Recorded places by inode (as `signed`) and size in bytes, also those that are gone."""
+        found: dict[tuple[int, int], list[str]] = {}
+        with self._database.read() as connection:
+            for inode, size, path in _plain_rows(connection, "SELECT inode, size, path_bytes FROM found_files"):
+                found.setdefault((inode, size), []).append(os.fsdecode(path))
+        return found
 
     def at(self, path: str) -> Seen | None:
         """The whole record of one place."""
@@ -124,15 +113,15 @@ class FoundFiles:
         return None if row is None else Seen(*row)
 
     def kinds(self) -> dict[str, tuple[Any, ...]]:
-        """What every model is, also deleted ones, by its hash, as the fields of `Kind`."""
+        """What every sound model is by its hash, as the fields of `Kind`; not the deleted ones."""
+        query = f"SELECT {', '.join(Kind._fields)}, file_hash FROM models WHERE state = 'ok' AND NOT deleted"
         with self._database.read() as connection:
-            rows = _plain_rows(connection, f"SELECT {', '.join(Kind._fields)}, file_hash FROM models")
-            return {row[-1]: row for row in rows}
+            return {row[-1]: row for row in _plain_rows(connection, query)}
 
     def brief(self, sha256: str) -> Brief | None:
         """The model of this content, if there is one."""
         with self._database.read() as connection:
-            row = connection.execute(select(*_BRIEF).where(_M.file_hash == sha256)).first()
+            row = connection.execute(select(*BRIEF).where(_M.file_hash == sha256)).first()
         return None if row is None else Brief(*row)
 
     def sources(self, digests: Iterable[str] | None = None) -> dict[str, str]:
@@ -149,7 +138,7 @@ class FoundFiles:
         """Commit models, contents and places in one transaction; what became of each file, and its model."""
         with self._database.write() as connection:
             new: list[tuple[int, Classified]] = []
-            recorded = [_record_one(connection, entry, rules_digest, new) for entry in entries]
+            recorded = [record_one(connection, entry, rules_digest, new) for entry in entries]
             library.store_evidence(connection, new)
             library.store_metadata(connection, new)
         return recorded
@@ -161,7 +150,7 @@ class FoundFiles:
         with self._database.write() as connection:
             for path, stamp in places:
                 connection.execute(
-                    update(schema.found_files).where(_F.path_bytes == os.fsencode(path)).values(_stamp_values(stamp))
+                    update(schema.found_files).where(_F.path_bytes == os.fsencode(path)).values(stamp_values(stamp))
                 )
 
     def note(self, rejected: Sequence[Rejected], links: Sequence[tuple[str, Stamp, str]]) -> None:
@@ -170,7 +159,7 @@ class FoundFiles:
             return
         with self._database.write() as connection:
             for one in rejected:
-                _put_place(
+                put_place(
                     connection,
                     one.path,
                     one.stamp,
@@ -180,7 +169,7 @@ class FoundFiles:
                     message=one.message,
                 )
             for path, stamp, sha256 in links:
-                _put_place(connection, path, stamp, sha256=sha256, outcome="known", adopted="symlink")
+                put_place(connection, path, stamp, sha256=sha256, outcome="known", adopted="symlink")
 
     def moved(self, seen: Seen, path: str, stamp: Stamp) -> None:
         """The same file under another name: its record follows it."""
@@ -191,7 +180,7 @@ class FoundFiles:
                 "path": storable(path),
                 "path_bytes": os.fsencode(path),
                 "present": True,
-            } | _stamp_values(stamp)
+            } | stamp_values(stamp)
             connection.execute(update(schema.found_files).where(_F.id == seen.id).values(values))
 
     def stored(self) -> set[str]:
@@ -244,143 +233,6 @@ def mark_missing(connection: Connection) -> None:
     )
     connection.execute(text(f"UPDATE models SET missing = 1 WHERE NOT missing AND {reachable}"))
     connection.execute(text(f"UPDATE models SET missing = 0 WHERE missing AND NOT {reachable}"))
-
-
-def _record_one(
-    connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]
-) -> tuple[Outcome, Brief]:
-    _put_blob(connection, entry)
-    models = schema.models
-    sha256 = entry.digests.sha256
-    query = select(*_BRIEF, models.c.id).where(models.c.file_hash == sha256)
-    row = connection.execute(query).first()
-    if row is None:
-        model_id = _insert_model(connection, entry, rules_digest)
-        new.append((model_id, entry.classified))
-    elif row.deleted:
-        connection.execute(update(models).where(models.c.id == row.id).values(deleted=False, updated_at=now()))
-    outcome = _outcome(connection, entry, row)
-    _put_place(
-        connection, entry.path, entry.stamp, sha256=sha256, outcome=outcome, adopted=entry.adopted, sample=entry.sample
-    )
-    return outcome, brief_of(entry.classified) if row is None else Brief(*row[:-1])
-
-
-def brief_of(classified: Classified) -> Brief:
-    verdict, inspection = classified.verdict, classified.inspection
-    return Brief(
-        type=verdict.type,
-        base=verdict.base,
-        sub_type=verdict.sub_type,
-        confidence=verdict.confidence,
-        state=inspection.state,
-        code=inspection.code,
-        message=inspection.message,
-        deleted=False,
-    )
-
-
-def _outcome(connection: Connection, entry: Entry, row: Any) -> Outcome:
-    state = entry.classified.inspection.state
-    if state == "broken":
-        return "broken"
-    if state == "unsafe":
-        return "unsafe"
-    if row is None:
-        return "added"
-    if row.deleted:
-        return "restored"
-    here = select(_F.sha256).where(_F.path_bytes == os.fsencode(entry.path))
-    again = entry.same_file or connection.execute(here).scalar() == entry.digests.sha256
-    return "known" if again else "duplicate"
-
-
-def _put_blob(connection: Connection, entry: Entry) -> None:
-    statement = upsert(schema.blobs).values(
-        sha256=entry.digests.sha256,
-        name=storable(entry.name),
-        name_bytes=os.fsencode(entry.name),
-        size=entry.digests.size,
-        blake3=entry.digests.blake3,
-        autov1=entry.digests.autov1,
-        autov3="",
-        crc32="",
-        stored=entry.stored,
-        verified_at=now(),
-        created_at=now(),
-    )
-    new = statement.excluded
-    known = {"blake3": new.blake3, "autov1": new.autov1}
-    if entry.stored:
-        known |= {"stored": new.stored, "name": new.name, "name_bytes": new.name_bytes}
-    connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=known))
-
-
-def _insert_model(connection: Connection, entry: Entry, rules_digest: str) -> int:
-    name = storable(os.path.basename(entry.path))
-    values = library.classified_values(entry.classified, rules_digest) | {
-        "file_hash": entry.digests.sha256,
-        "reclassify": "",
-        "deleted": False,
-        "filename": name,
-        "file_size": entry.digests.size,
-        "file_extension": storable(PurePath(name).suffix.lower()),
-        "created_at": now(),
-        "updated_at": now(),
-        "external_score": 0.0,
-        "missing": False,
-        "notes": "",
-    }
-    model_id = connection.execute(insert(schema.models).values(values)).inserted_primary_key
-    if model_id is None:
-        raise AssertionError
-    file = {"model_id": model_id[0], "sha256": entry.digests.sha256, "relative_path": name}
-    connection.execute(insert(schema.model_files).values(file))
-    return int(model_id[0])
-
-
-def _put_place(
-    connection: Connection,
-    path: str,
-    stamp: Stamp,
-    *,
-    sha256: str | None,
-    outcome: str,
-    code: str = "",
-    message: str = "",
-    adopted: str = "",
-    sample: str = "",
-) -> None:
-    moment = now()
-    values = {
-        "path": storable(path),
-        "path_bytes": os.fsencode(path),
-        "sha256": sha256,
-        "outcome": outcome,
-        "code": code,
-        "message": storable(message),
-        "adopted": adopted,
-        "present": True,
-        "sample": sample,
-        "recorded_at": moment,
-    } | _stamp_values(stamp)
-    statement = upsert(schema.found_files).values(values | {"first_seen": moment})
-    connection.execute(statement.on_conflict_do_update(index_elements=["path_bytes"], set_=values))
-
-
-def _stamp_values(stamp: Stamp) -> dict[str, Any]:
-    return {
-        "dev": signed(stamp.dev),
-        "inode": signed(stamp.inode),
-        "size": stamp.size,
-        "mtime_ns": stamp.mtime_ns,
-        "ctime_ns": stamp.ctime_ns,
-    }
-
-
-def signed(number: int) -> int:
-    """Device and inode numbers have 64 bits without a sign; SQLite's integers have one."""
-    return number - (1 << 64) if number >= 1 << 63 else number
 
 
 def same_file(seen: Seen, status: os.stat_result) -> bool:
