@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from modelhub.core.types import Inspection, MetaValue, Tensor
-from modelhub.formats import gguf, pickles, safetensors
+from modelhub.formats import archives, coreml, ctranslate2, ggml, gguf, hdf5, onnx, pickles, safetensors, tflite
 from modelhub.formats.broken import BrokenFile
 
 HEAD = 4096
@@ -17,7 +17,6 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _HTML = re.compile(rb"\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _JSON_ANSWER = re.compile(rb'\s*\{\s*"(?:error|message|detail|errors|code|status)"')
 _ONNX = re.compile(rb"\x08[\x01-\x20](?:[\x12\x1a\x22\x32\x3a\x42]|\x28)", re.DOTALL)
-_GGML = {b"lmgg": "ggml", b"fmgg": "ggml", b"tjgg": "ggml", b"algg": "ggml"}
 _CODE_FREE = {".safetensors", ".sft", ".gguf", ".onnx"}
 """Suffixes that promise a file without code; a pickle or an archive under one is a disguise."""
 
@@ -41,7 +40,7 @@ def _code_free(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspect
         return _read("gguf", gguf.read, stream, size)
     if safetensors.looks_like(head):
         return _read("safetensors", safetensors.read, stream, size)
-    return _other(head, size, suffix)
+    return _other(stream, size, head, suffix)
 
 
 def _read(container: str, reader: _Reader, stream: BinaryIO, size: int) -> Inspection:
@@ -53,22 +52,25 @@ def _read(container: str, reader: _Reader, stream: BinaryIO, size: int) -> Inspe
 
 
 def _code_bearing(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
+    named = suffix in _CODE_FREE or suffix in pickles.PICKLE_SUFFIXES
+    other = archives.inspect_zip(stream, size) if pickles.is_zip(head) and not named else None
+    if other is not None:
+        return other
     container = pickles.container(head)
     if suffix in _CODE_FREE:
         what = "an archive" if pickles.is_zip(head) else "a pickle"
         message = f"Named {suffix} but holds {what}, which can carry code."
         return Inspection(container, size, "unsafe", "disguised", message)
-    state, code, message = pickles.judge(container, stream, size)
-    return Inspection("zip" if state == "not_model" else container, size, state, code, message)
+    return pickles.inspect(container, stream, size)
 
 
-def _other(head: bytes, size: int, suffix: str) -> Inspection:
+def _other(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
     impostor = _impostor(head)
     if impostor is not None:
         return Inspection(impostor[0], size, "not_model", *impostor)
-    container = _recognised(head, suffix)
-    if container:
-        return Inspection(container, size)
+    reader = _recognised(head, suffix)
+    if reader is not None:
+        return reader(stream, size)
     if suffix in _CODE_FREE:
         return Inspection("unknown", size, "broken", "wrong_content", f"Named {suffix} but holds something else.")
     return Inspection("unknown", size, "not_model", "not_a_model", "The content is of no known model format.")
@@ -87,15 +89,18 @@ def _impostor(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _recognised(head: bytes, suffix: str) -> str:
-    """Formats that are told by their first bytes and not yet looked into."""
-    if head[:4] in _GGML:
-        return "ggml"
-    if head.startswith(b"\x89HDF\r\n\x1a\n") and suffix in ("", ".h5", ".hdf5", ".keras"):
-        return "hdf5"
-    if head[4:8] == b"TFL3" and suffix in ("", ".tflite"):
-        return "tflite"
-    return "onnx" if suffix in ("", ".onnx") and _ONNX.match(head) else ""
+def _recognised(head: bytes, suffix: str) -> Callable[[BinaryIO, int], Inspection] | None:
+    """The reader of a format that is told by its first bytes; weak marks count only under a fitting suffix."""
+    marks = (
+        (head[:4] in ggml.MAGICS, ggml.inspect),
+        (head.startswith(hdf5.MAGIC), hdf5.inspect),
+        (head[4:8] == b"TFL3", tflite.inspect),
+        (ctranslate2.looks_like(head), ctranslate2.inspect),
+        (archives.is_tar(head) and suffix == ".nemo", archives.inspect_nemo),
+        (coreml.looks_like(head, suffix), coreml.inspect),
+        (suffix in ("", ".onnx") and _ONNX.match(head) is not None, onnx.inspect),
+    )
+    return next((reader for found, reader in marks if found), None)
 
 
 def _lfs_message(head: bytes) -> str:

@@ -1,180 +1,445 @@
 """A pickle read as data: its opcodes run on symbols, and nothing is ever called, imported or built.
 
-The machine knows only what is needed to judge: which globals are named, and which of them would be called
-with what. Everything else on its stack is an opaque mark. Work and memory are bounded for a whole file.
+The machine keeps what is needed to judge (which globals are named, and which of them would be called with
+what) and what tells the model: dictionaries, text, numbers, and tensors as dtype and shape. Work and memory
+are bounded for a whole file. The opcodes that make up nearly all of a checkpoint are decoded in one loop;
+the rest goes by the descriptions of `pickletools`.
 """
 
 import io
 import pickletools
+import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
+from modelhub.core.types import Tensor
 from modelhub.formats.broken import BrokenFile
 from modelhub.formats.safe_globals import BUILDERS, CLASSES
 
 MAX_STEPS = 2_000_000
 """Opcodes of all pickles in one file together; a checkpoint of 2,500 tensors needs about 150,000."""
 
-_KEPT_TEXT = 256
-_MAX_STACK = 1_000_000
+_KEPT_TEXT = 1024
+_WORD = 1 << 64
+_LONGEST_NUMBER = 8
+
+STORAGES = {
+    "DoubleStorage": ("F64", 8), "FloatStorage": ("F32", 4), "HalfStorage": ("F16", 2), "BFloat16Storage": ("BF16", 2),
+    "LongStorage": ("I64", 8), "IntStorage": ("I32", 4), "ShortStorage": ("I16", 2), "CharStorage": ("I8", 1),
+    "ByteStorage": ("U8", 1), "BoolStorage": ("BOOL", 1), "ComplexFloatStorage": ("C64", 8),
+    "ComplexDoubleStorage": ("C128", 16), "QInt8Storage": ("I8", 1), "QUInt8Storage": ("U8", 1),
+    "QInt32Storage": ("I32", 4), "UntypedStorage": ("U8", 1), "TypedStorage": ("U8", 1),
+}  # fmt: skip
+"""Name of an element type, as safetensors spells it, and its bytes, by PyTorch's storage classes."""
+
+_DTYPES = {
+    "float64": "F64", "float32": "F32", "float": "F32", "float16": "F16", "half": "F16", "bfloat16": "BF16",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "int64": "I64", "int32": "I32", "int16": "I16",
+    "int8": "I8", "uint8": "U8", "bool": "BOOL", "complex64": "C64", "complex128": "C128",
+}  # fmt: skip
 
 
 class UnsafeError(Exception):
     """The pickle names or calls something that is not known to be harmless."""
 
 
-@dataclass(frozen=True, slots=True)
+class CutOffError(BrokenFile):
+    """The data ends before the pickle does, as far as that can be told."""
+
+
 class Global:
-    module: str
-    name: str
+    """A class or function that the pickle names."""
 
-    @property
-    def known(self) -> bool:
-        return (self.module, self.name) in BUILDERS or (self.module, self.name) in CLASSES
+    __slots__ = ("builds", "module", "name", "part")
+
+    def __init__(self, module: str, name: str) -> None:
+        self.module = module
+        self.name = name
+        self.builds = (module, name) in BUILDERS
+        self.part = _PARTS.get(name, "")
+
+    def __str__(self) -> str:
+        return f"{self.module}.{self.name}"
 
 
-class _Mark:
-    pass
+class Instance:
+    """An object of a named class, with the state it would get."""
+
+    __slots__ = ("made_of", "state")
+
+    def __init__(self, made_of: Global) -> None:
+        self.made_of = made_of
+        self.state: object = None
 
 
-_MARK = _Mark()
-_OTHER = object()
-_EMPTY_TUPLE = ()
-_TEXT = {"UNICODE", "BINUNICODE", "BINUNICODE8", "SHORT_BINUNICODE", "STRING", "BINSTRING", "SHORT_BINSTRING"}
-_PUT = {"PUT", "BINPUT", "LONG_BINPUT"}
-_GET = {"GET", "BINGET", "LONG_BINGET"}
+class Storage(NamedTuple):
+    """Where a tensor's numbers lie: element type, key of the member, and number of elements."""
+
+    dtype: str
+    key: str
+    elements: int
+
+
+OTHER = object()
+"""Stands for every value that tells nothing: bytes, sets, arrays, long text."""
+
+_TEXT = {"UNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
+_NUMBERS = {"INT", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
 _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
+_OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
+_PARTS = {
+    "_rebuild_tensor": "tensor", "_rebuild_tensor_v2": "tensor", "_rebuild_tensor_v3": "tensor",
+    "_rebuild_qtensor": "tensor", "_rebuild_parameter": "parameter", "_rebuild_parameter_with_state": "parameter",
+    "OrderedDict": "dictionary", "dict": "dictionary", "defaultdict": "dictionary", "Counter": "dictionary",
+    "_rebuild_from_type_v2": "call", "_reconstructor": "reconstructor",
+}  # fmt: skip
+"""What the result of a builder is, where that tells something."""
+_uint16 = struct.Struct("<H").unpack_from
+_int32 = struct.Struct("<i").unpack_from
+_uint32 = struct.Struct("<I").unpack_from
 
 
 class Machine:
-    """Judges the pickles of one file one after the other; the bound on steps is shared by them."""
+    """Runs the pickles of one file one after the other; the bound on steps is shared by them."""
 
     def __init__(self) -> None:
         self._steps = 0
-        self._stack: list[object] = []
-        self._memo: dict[int, object] = {}
-        self._special: dict[str, Callable[[object], object]] = {
-            "GLOBAL": self._global,
-            "STACK_GLOBAL": self._stack_global,
-            "INST": self._inst,
-            "OBJ": self._obj,
-            "REDUCE": self._reduce,
-            "NEWOBJ": self._newobj,
-            "NEWOBJ_EX": self._newobj_ex,
-            "BUILD": self._build,
-            "MARK": lambda _: self._stack.append(_MARK),
-            "POP": lambda _: self._drop(),
-            "POP_MARK": lambda _: self._drop_to_mark(),
-            "DUP": lambda _: self._stack.append(self._stack[-1]),
-            "EMPTY_TUPLE": lambda _: self._stack.append(_EMPTY_TUPLE),
-            "MEMOIZE": lambda _: self._memo.__setitem__(len(self._memo), self._stack[-1]),
-        }
+        self._stack: list[Any] = []
+        self._below: list[list[Any]] = []
+        self._memo: dict[int, Any] = {}
+        self._globals: dict[tuple[str, str], Global] = {}
+        self.storages: dict[str, int] = {}
 
-    def run(self, data: io.BytesIO) -> None:
-        """Read one pickle up to its STOP. Raises UnsafeError, or BrokenFile if it is no whole pickle."""
-        self._stack.clear()
-        self._memo.clear()
+    def run(self, data: bytes, start: int = 0) -> tuple[object, int]:
+        """Read the pickle at `start` up to its STOP: the value it stands for, and where it ends.
+
+        Raises UnsafeError, or BrokenFile if it is no whole pickle. `storages` holds the bytes of each
+        storage named so far.
+        """
+        self._stack, self._below, self._memo = [], [], {}
         try:
-            for opcode, argument, _ in pickletools.genops(data):
-                self._steps += 1
-                if self._steps > MAX_STEPS or len(self._stack) > _MAX_STACK:
-                    raise UnsafeError("Its pickles have too many steps to be looked through.")
-                self._step(opcode, argument)
-        except (ValueError, UnicodeDecodeError, OverflowError, IndexError) as error:
+            return self._loop(data, start)
+        except (ValueError, IndexError, OverflowError, struct.error, KeyError, TypeError) as error:
             raise BrokenFile("bad_pickle", "The pickle is damaged or cut off.") from error
 
-    def _step(self, opcode: pickletools.OpcodeInfo, argument: object) -> None:
-        name = opcode.name
-        special = self._special.get(name)
+    def _loop(self, data: bytes, position: int) -> tuple[object, int]:  # noqa: C901, PLR0912, PLR0915  (one loop, for speed)
+        stack, memo, below = self._stack, self._memo, self._below
+        append = stack.append
+        code = steps = 0
+        try:
+            for steps in range(MAX_STEPS - self._steps):
+                code = data[position]
+                position += 1
+                if code == 0x71:  # BINPUT
+                    memo[data[position]] = stack[-1]
+                    position += 1
+                elif code == 0x72:  # LONG_BINPUT
+                    memo[_uint32(data, position)[0]] = stack[-1]
+                    position += 4
+                elif code == 0x68:  # BINGET
+                    append(memo[data[position]])
+                    position += 1
+                elif code == 0x4B:  # BININT1
+                    append(data[position])
+                    position += 1
+                elif code == 0x28:  # MARK
+                    below.append(stack)
+                    stack = []
+                    append = stack.append
+                elif 0x85 <= code <= 0x87:  # TUPLE1, TUPLE2, TUPLE3
+                    made = tuple(stack[0x84 - code :])
+                    if len(made) != code - 0x84:
+                        raise IndexError  # noqa: TRY301  (as for every other cut)
+                    stack[0x84 - code :] = (made,)
+                elif code == 0x74:  # TUPLE
+                    made = tuple(stack)
+                    stack = below.pop()
+                    append = stack.append
+                    append(made)
+                elif code == 0x52:  # REDUCE
+                    arguments = stack.pop()
+                    append(self._called(stack.pop(), arguments))
+                elif code == 0x58 or code == 0x8C:  # BINUNICODE, SHORT_BINUNICODE  # noqa: PLR1714  (twice as quick)
+                    if code == 0x58:
+                        (length,) = _uint32(data, position)
+                        position += 4
+                    else:
+                        length = data[position]
+                        position += 1
+                    end = position + length
+                    if end > len(data):
+                        raise IndexError  # noqa: TRY301  (as for every other cut)
+                    text = data[position:end].decode("utf-8", "surrogatepass")
+                    append(text if length <= _KEPT_TEXT else OTHER)
+                    position = end
+                elif code == 0x29:  # EMPTY_TUPLE
+                    append(())
+                elif code == 0x51:  # BINPERSID
+                    append(self._persistent(stack.pop()))
+                elif code == 0x4D:  # BININT2
+                    append(_uint16(data, position)[0])
+                    position += 2
+                elif code == 0x4A:  # BININT
+                    append(_int32(data, position)[0])
+                    position += 4
+                elif code == 0x89:  # NEWFALSE
+                    append(False)
+                elif code == 0x94:  # MEMOIZE
+                    memo[len(memo)] = stack[-1]
+                elif code == 0x63:  # GLOBAL
+                    middle = data.index(b"\n", position)
+                    end = data.index(b"\n", middle + 1)
+                    append(self._named(data[position:middle].decode(), data[middle + 1 : end].decode()))
+                    position = end + 1
+                elif code == 0x6A:  # LONG_BINGET
+                    append(memo[_uint32(data, position)[0]])
+                    position += 4
+                elif code == 0x2E:  # STOP
+                    self._steps += steps
+                    return stack.pop(), position
+                else:
+                    self._stack = stack
+                    position = self._rare(code, data, position)
+                    stack = self._stack
+                    append = stack.append
+        except (IndexError, struct.error) as error:
+            if position + _LONGEST_NUMBER > len(data) or code in (0x58, 0x8C):
+                raise CutOffError("bad_pickle", "The pickle is damaged or cut off.") from error
+            raise
+        raise UnsafeError("Its pickles have too many steps to be looked through.")
+
+    def _rare(self, code: int, data: bytes, position: int) -> int:
+        """Any other opcode, its argument read as its description says; where the next one stands."""
+        opcode = _OPCODES.get(code)
+        if opcode is None:
+            raise BrokenFile("bad_pickle", "The pickle is damaged or cut off.")
+        argument = None
+        if opcode.arg is not None:
+            stream = io.BytesIO(data)  # shares the bytes; no copy is made
+            stream.seek(position)
+            try:
+                argument = opcode.arg.reader(stream)
+            except ValueError as error:
+                if stream.tell() >= len(data):
+                    raise CutOffError("bad_pickle", "The pickle is damaged or cut off.") from error
+                raise
+            position = stream.tell()
+        special = self._SPECIAL.get(opcode.name)
         if special is not None:
-            special(argument)
-        elif name in _TEXT:
+            special(self, argument)
+        elif opcode.name in _TEXT:
             text = str(argument)
-            self._stack.append(text if len(text) <= _KEPT_TEXT else _OTHER)
-        elif name in _PUT and isinstance(argument, int):
-            self._memo[argument] = self._stack[-1]
-        elif name in _GET and isinstance(argument, int):
-            self._stack.append(self._memo.get(argument, _OTHER))
-        elif name in _EXTENSIONS:
+            self._stack.append(text if len(text) <= _KEPT_TEXT else OTHER)
+        elif opcode.name in _NUMBERS:
+            small = isinstance(argument, float) or (isinstance(argument, int) and abs(argument) < _WORD)
+            self._stack.append(argument if small else OTHER)
+        elif opcode.name in _EXTENSIONS:
             raise UnsafeError("The pickle names something by a number of the extension registry.")
         else:
             self._generic(opcode)
+        return position
 
     def _generic(self, opcode: pickletools.OpcodeInfo) -> None:
         """Take and give as many values as the opcode's own description says."""
         takes = opcode.stack_before
         if pickletools.markobject in takes:
-            self._drop_to_mark()
+            self._to_mark()
             takes = takes[: takes.index(pickletools.markobject)]
         for _ in takes:
-            self._drop()
-        self._stack.extend(_OTHER for _ in opcode.stack_after)
+            self._stack.pop()
+        self._stack.extend(OTHER for _ in opcode.stack_after)
 
-    def _drop(self) -> object:
-        return self._stack.pop()
+    def _to_mark(self) -> list[Any]:
+        taken, self._stack = self._stack, self._below.pop()
+        return taken
 
-    def _drop_to_mark(self) -> list[object]:
-        taken: list[object] = []
-        while (value := self._stack.pop()) is not _MARK:
-            taken.append(value)
-        return taken[::-1]
+    # Containers
+
+    def _pop(self, _: object) -> None:
+        if self._stack:
+            self._stack.pop()
+        else:
+            self._to_mark()
+
+    def _pop_mark(self, _: object) -> None:
+        self._to_mark()
+
+    def _dup(self, _: object) -> None:
+        self._stack.append(self._stack[-1])
+
+    def _put(self, argument: Any) -> None:
+        self._memo[int(argument)] = self._stack[-1]
+
+    def _get(self, argument: Any) -> None:
+        self._stack.append(self._memo[int(argument)])
+
+    def _none(self, _: object) -> None:
+        self._stack.append(None)
+
+    def _true(self, _: object) -> None:
+        self._stack.append(True)
+
+    def _empty_dict(self, _: object) -> None:
+        self._stack.append({})
+
+    def _empty_list(self, _: object) -> None:
+        self._stack.append([])
+
+    def _dict(self, _: object) -> None:
+        items = self._to_mark()
+        made: dict[Any, Any] = {}
+        _fill(made, items)
+        self._stack.append(made)
+
+    def _list(self, _: object) -> None:
+        self._stack.append(self._to_mark())
+
+    def _setitem(self, _: object) -> None:
+        value, key = self._stack.pop(), self._stack.pop()
+        _fill(self._stack[-1], [key, value])
+
+    def _setitems(self, _: object) -> None:
+        items = self._to_mark()
+        _fill(self._stack[-1], items)
+
+    def _append(self, _: object) -> None:
+        value = self._stack.pop()
+        if isinstance(self._stack[-1], list):
+            self._stack[-1].append(value)
+
+    def _appends(self, _: object) -> None:
+        items = self._to_mark()
+        if isinstance(self._stack[-1], list):
+            self._stack[-1].extend(items)
+
+    def _persistent(self, identity: object) -> object:
+        """What PyTorch puts outside the pickle: ('storage', class, key, device, elements)."""
+        if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
+            return OTHER
+        _, made_of, key, _, elements = identity[:5]
+        name = made_of.name if isinstance(made_of, Global) else ""
+        if name not in STORAGES or not isinstance(key, str) or not isinstance(elements, int) or elements < 0:
+            return OTHER
+        dtype, width = STORAGES[name]
+        self.storages[key] = max(self.storages.get(key, 0), elements * width)
+        return Storage(dtype, key, elements)
 
     # What names, calls and builds
 
-    def _push_global(self, module: object, name: object) -> None:
+    def _named(self, module: object, name: object) -> Global:
         if not isinstance(module, str) or not isinstance(name, str):
             raise UnsafeError("The pickle hides what it names.")
-        found = Global(module, name)
-        if not found.known:
-            raise UnsafeError(f"The pickle calls for {module[:80]}.{name[:80]}, which is not known to be harmless.")
-        self._stack.append(found)
-
-    def _global(self, argument: object) -> None:
-        module, _, name = str(argument).partition(" ")
-        self._push_global(module, name)
+        found = self._globals.get((module, name))
+        if found is None:
+            if (module, name) not in BUILDERS and (module, name) not in CLASSES:
+                raise UnsafeError(f"The pickle calls for {module[:80]}.{name[:80]}, which is not known to be harmless.")
+            found = self._globals[module, name] = Global(module, name)
+        return found
 
     def _stack_global(self, _: object) -> None:
-        name, module = self._drop(), self._drop()
-        self._push_global(module, name)
+        name, module = self._stack.pop(), self._stack.pop()
+        self._stack.append(self._named(module, name))
 
     def _inst(self, argument: object) -> None:
-        self._drop_to_mark()
-        self._global(argument)
-        self._call(self._drop())
+        arguments = tuple(self._to_mark())
+        module, _, name = str(argument).partition(" ")
+        self._stack.append(self._called(self._named(module, name), arguments))
 
     def _obj(self, _: object) -> None:
-        self._call(self._drop_to_mark()[0])
+        target, *arguments = self._to_mark()
+        self._stack.append(self._called(target, tuple(arguments)))
 
-    def _reduce(self, _: object) -> None:
-        self._drop()
-        self._call(self._drop())
-
-    def _call(self, target: object) -> None:
+    def _called(self, target: object, arguments: object) -> object:
         """A call runs code of the target's; only builders may be called with what the file says."""
         if not isinstance(target, Global):
             raise UnsafeError("The pickle calls something that it made itself.")
-        if (target.module, target.name) not in BUILDERS:
-            raise UnsafeError(f"The pickle calls {target.module}.{target.name} with arguments of its own.")
-        self._stack.append(_OTHER)
+        if not target.builds:
+            raise UnsafeError(f"The pickle calls {target} with arguments of its own.")
+        given = arguments if isinstance(arguments, tuple) else ()
+        part = target.part
+        if part == "tensor":
+            return _tensor(given)
+        if part == "dictionary":
+            return _dictionary(given) if given else {}
+        if part == "parameter":
+            return given[0] if given else OTHER
+        if part == "call":
+            return self._called(given[0] if given else None, given[2] if len(given) > 2 else ())
+        return _reconstructed(given) if part == "reconstructor" else Instance(target)
 
     def _newobj(self, _: object) -> None:
         """`cls.__new__(cls)` runs no code of the class's, if no argument is given."""
-        arguments, target = self._drop(), self._drop()
-        self._new(target, plain=arguments == _EMPTY_TUPLE)
+        arguments, target = self._stack.pop(), self._stack.pop()
+        if arguments == () and isinstance(target, Global):
+            self._stack.append({} if target.part == "dictionary" else Instance(target))
+        else:
+            self._stack.append(self._called(target, arguments))
 
     def _newobj_ex(self, _: object) -> None:
-        self._drop()
-        self._drop()
-        self._new(self._drop(), plain=False)
-
-    def _new(self, target: object, *, plain: bool) -> None:
-        if plain and isinstance(target, Global):
-            self._stack.append(_OTHER)
-        else:
-            self._call(target)
+        self._stack.pop()
+        arguments = self._stack.pop()
+        self._stack.append(self._called(self._stack.pop(), arguments))
 
     def _build(self, _: object) -> None:
         """Sets the state of an object; never of a class or function, which would change it for everybody."""
-        self._drop()
-        if isinstance(self._stack[-1], Global):
+        state = self._stack.pop()
+        target = self._stack[-1]
+        if isinstance(target, Global):
             raise UnsafeError("The pickle changes a class or function of the program that loads it.")
+        if isinstance(target, Instance):
+            target.state = state[0] if isinstance(state, tuple) and state else state
+
+    _SPECIAL: ClassVar[dict[str, Callable[["Machine", object], None]]] = {
+        "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj,
+        "NEWOBJ": _newobj, "NEWOBJ_EX": _newobj_ex, "BUILD": _build, "POP": _pop,
+        "POP_MARK": _pop_mark, "DUP": _dup, "PUT": _put, "GET": _get,
+        "NONE": _none, "NEWTRUE": _true, "EMPTY_DICT": _empty_dict,
+        "EMPTY_LIST": _empty_list, "DICT": _dict, "LIST": _list,
+        "SETITEM": _setitem, "SETITEMS": _setitems, "APPEND": _append,
+        "APPENDS": _appends,
+    }  # fmt: skip
+
+
+def _fill(target: object, items: list[Any]) -> None:
+    """Key, value, key, value ... into a dictionary; other keys than text and numbers tell nothing."""
+    if len(items) % 2:
+        raise IndexError
+    if isinstance(target, dict):
+        target.update(
+            (key, value) for key, value in zip(items[::2], items[1::2], strict=True) if isinstance(key, str | int)
+        )
+
+
+def _dictionary(arguments: tuple[Any, ...]) -> dict[Any, Any]:
+    made: dict[Any, Any] = {}
+    pairs = arguments[-1] if arguments else ()
+    if isinstance(pairs, list | tuple):
+        for pair in pairs:
+            if isinstance(pair, list | tuple) and len(pair) == 2:
+                _fill(made, list(pair))
+    elif isinstance(pairs, dict):
+        made.update(pairs)
+    return made
+
+
+def _tensor(arguments: tuple[Any, ...]) -> object:
+    """A tensor of (storage, offset, shape, strides, ...); the newest form names its dtype after those."""
+    if len(arguments) < 3 or not isinstance(arguments[0], Storage) or not isinstance(arguments[2], tuple):
+        return OTHER
+    dtype, shape = arguments[0].dtype, arguments[2]
+    for length in shape:
+        if length.__class__ is not int or not 0 <= length < _WORD:
+            return OTHER
+    named = arguments[6] if len(arguments) > 6 else None
+    if isinstance(named, Global):
+        dtype = _DTYPES.get(named.name, dtype)
+    return Tensor(dtype, shape)
+
+
+def _reconstructed(arguments: tuple[Any, ...]) -> object:
+    """An object made without its constructor; that of its base would be called with what the file says."""
+    if len(arguments) < 2 or not isinstance(arguments[0], Global):
+        raise UnsafeError("The pickle makes an object of what it does not name.")
+    if isinstance(arguments[1], Global) and not arguments[1].builds:
+        raise UnsafeError(f"The pickle calls {arguments[1]} with arguments of its own.")
+    return Instance(arguments[0])

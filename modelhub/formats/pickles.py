@@ -5,16 +5,17 @@ allow-list, a call of what is not a builder, or anything that we cannot tell, ma
 every trick by which another program would read another pickle out of the same bytes.
 """
 
-import io
 import lzma
 import struct
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import BinaryIO
 
-from modelhub.core.types import State
+from modelhub.core.types import Inspection, MetaValue, Tensor
+from modelhub.formats import state_dict
 from modelhub.formats.broken import BrokenFile
-from modelhub.formats.pickle_machine import Machine, UnsafeError
+from modelhub.formats.pickle_machine import CutOffError, Machine, UnsafeError
 
 MAX_PICKLE = 64 << 20
 """Bytes of all pickles of a file that are looked at; longer ones are not believed."""
@@ -29,14 +30,13 @@ _USUAL_PICKLE = 1 << 20
 _TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """`torch.save` wrote this pickle of 0x1950A86A20F9469CFC6C first, before it used zip files."""
 
-_LEGACY_PICKLES = 5
+_LEGACY_PICKLES, _STATE = 5, 3
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
 _LOCATOR = struct.Struct("<4sIQI")
 _ALL = 0xFFFFFFFF
 
-Judgement = tuple[State, str, str]
-_SAFE: Judgement = ("ok", "not_inspected", "A PyTorch file; its tensors are not listed.")
+Read = tuple[dict[str, Tensor], dict[str, MetaValue]]
 
 
 def is_zip(head: bytes) -> bool:
@@ -52,56 +52,68 @@ def is_pickle(head: bytes) -> bool:
 
 
 def container(head: bytes) -> str:
-    """``torch_zip``, ``torch_legacy`` or ``pickle``; `judge` tells a zip without a pickle."""
+    """``torch_zip``, ``torch_legacy`` or ``pickle``; `inspect` tells a zip without a pickle."""
     if is_zip(head):
         return "torch_zip"
     return "torch_legacy" if head.startswith(_TORCH_MAGIC) else "pickle"
 
 
-def judge(kind: str, stream: BinaryIO, size: int) -> Judgement:
-    """State, code and message for a file of `container` kind."""
+def inspect(kind: str, stream: BinaryIO, size: int) -> Inspection:
+    """What a file of `container` kind holds. Its tensors and values are told only if it is safe and whole."""
     try:
-        if kind == "torch_zip":
-            return _judge_zip(stream, size)
-        _judge_stream(stream, size, _LEGACY_PICKLES if kind == "torch_legacy" else 1)
+        tensors, metadata = _read_zip(stream, size) if kind == "torch_zip" else _read_stream(kind, stream, size)
+    except _NotModelError as other:
+        return Inspection("zip", size, "not_model", "archive", str(other))
     except UnsafeError as unsafe:
-        return "unsafe", "unsafe_pickle", str(unsafe)
+        return Inspection(kind, size, "unsafe", "unsafe_pickle", str(unsafe))
     except BrokenFile as broken:
-        return "broken", broken.code, broken.message
-    return _SAFE
+        return Inspection(kind, size, "broken", broken.code, broken.message)
+    return Inspection(kind, size, tensors=tensors, metadata=metadata)
+
+
+class _NotModelError(Exception):
+    """An archive of something else."""
 
 
 def would_run(stream: BinaryIO, size: int) -> bool:
     """Whether an unpickler might get anywhere with a file that is of another format."""
     stream.seek(0)
-    data = io.BytesIO(stream.read(_USUAL_PICKLE))
+    data = stream.read(_USUAL_PICKLE)
     try:
         Machine().run(data)
     except UnsafeError:
         return True
+    except CutOffError:
+        return size > _USUAL_PICKLE
     except BrokenFile:
-        return data.tell() >= _USUAL_PICKLE and size > _USUAL_PICKLE
+        return False
     return True
 
 
-def _judge_stream(stream: BinaryIO, size: int, pickles: int) -> None:
+def _read_stream(kind: str, stream: BinaryIO, size: int) -> Read:
     """The pickles stand first; most are small, so a little is read before much is."""
     stream.seek(0)
     _refuse_tar(stream.read(512))
+    legacy = kind == "torch_legacy"
     for most in (_USUAL_PICKLE, MAX_PICKLE):
         stream.seek(0)
-        data = io.BytesIO(stream.read(most))
-        machine = Machine()
+        data = stream.read(most)
+        machine, values, position = Machine(), [], 0
         try:
-            for _ in range(pickles):
-                machine.run(data)
+            for _ in range(_LEGACY_PICKLES if legacy else 1):
+                value, position = machine.run(data, position)
+                values.append(value)
         except BrokenFile:
             if most == MAX_PICKLE or size <= most:
                 raise
-        else:
-            if pickles == 1 and data.tell() < size:
-                raise UnsafeError("More data follows the end of its pickle, where a second one can hide.")
-            return
+            continue
+        if not legacy and position < size:
+            raise UnsafeError("More data follows the end of its pickle, where a second one can hide.")
+        needed = position + sum(8 + length for length in machine.storages.values())
+        if legacy and needed > size:
+            raise BrokenFile("truncated", f"Its tensors need {needed} bytes, and the file has {size}.")
+        return state_dict.tell(values[_STATE if legacy else 0])
+    raise AssertionError
 
 
 def _refuse_tar(block: bytes) -> None:
@@ -116,7 +128,7 @@ def _refuse_tar(block: bytes) -> None:
         raise UnsafeError("It is a pickle and a tar archive at once.")
 
 
-def _judge_zip(stream: BinaryIO, size: int) -> Judgement:
+def _read_zip(stream: BinaryIO, size: int) -> Read:
     _check_directory(stream, size)
     try:
         with zipfile.ZipFile(stream) as archive:
@@ -125,27 +137,40 @@ def _judge_zip(stream: BinaryIO, size: int) -> Judgement:
                 raise UnsafeError("The archive holds two members of one name.")
             pickled = [member for member in archive.infolist() if _holds_pickle(member)]
             if not pickled:
-                return "not_model", "archive", "A zip archive without a PyTorch model in it."
+                raise _NotModelError("A zip archive without a PyTorch model in it.")
             machine, left = Machine(), MAX_PICKLE
+            values = {}
             for member in pickled:
                 data = _member(archive, member, left)
                 left -= len(data)
-                machine.run(io.BytesIO(data))
+                values[member.filename], _ = machine.run(data)
+            _check_storages(archive, pickled, machine.storages)
     except (
         zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError, OverflowError,
         KeyError, struct.error, zlib.error, lzma.LZMAError,
     ) as error:  # fmt: skip
         raise BrokenFile("bad_archive", f"The archive cannot be read: {error}.") from error
-    return _SAFE
+    main = next((name for name in values if name.endswith("data.pkl")), next(iter(values)))
+    return state_dict.tell(values[main])
+
+
+def _check_storages(archive: zipfile.ZipFile, pickled: list[zipfile.ZipInfo], storages: Mapping[str, int]) -> None:
+    """Every storage that a `data.pkl` names must be a member beside it, as long as it says."""
+    main = next((member.filename for member in pickled if member.filename.endswith("data.pkl")), "")
+    folder = main.removesuffix("data.pkl")
+    sizes = {member.filename: member.file_size for member in archive.infolist()}
+    for key, length in storages.items():
+        if sizes.get(f"{folder}data/{key}", -1) < length:
+            raise BrokenFile("missing_storage", f"The numbers of tensor {key[:80]!r} are missing or cut off.")
 
 
 def _holds_pickle(member: zipfile.ZipInfo) -> bool:
-    for name in (member.filename.lower(), member.orig_filename.lower()):
-        if name.endswith((".py", ".pyc")):
-            raise UnsafeError("The archive carries Python code (TorchScript), which an app would run.")
-        if name.endswith((".pkl", ".pickle")):
-            return True
-    return False
+    name = f"{member.filename}\n{member.orig_filename}".lower() + "\n"
+    if ".py" not in name and ".pkl" not in name and ".pickle" not in name:
+        return False
+    if ".py\n" in name or ".pyc\n" in name:
+        raise UnsafeError("The archive carries Python code (TorchScript), which an app would run.")
+    return ".pkl\n" in name or ".pickle\n" in name
 
 
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> bytes:

@@ -50,8 +50,8 @@ def evil(protocol: int) -> bytes:
 @pytest.mark.parametrize(
     ("content", "container"),
     [
-        (zipped({"archive/data.pkl": build.STATE_DICT}), "torch_zip"),
-        (LEGACY + build.STATE_DICT + pickle.dumps(["0"], 2), "torch_legacy"),
+        (zipped({"archive/data.pkl": build.STATE_DICT, "archive/data/0": b"\0" * 64}), "torch_zip"),
+        (LEGACY + build.STATE_DICT + pickle.dumps(["0"], 2) + b"\0" * 72, "torch_legacy"),
         (build.STATE_DICT, "pickle"),
     ],
 )

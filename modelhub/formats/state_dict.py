@@ -1,0 +1,114 @@
+"""What a pickled object tells: its tensors by name, and the plain values beside them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modelhub.core.types import MetaValue, Tensor
+from modelhub.formats.pickle_machine import Instance
+
+MAX_TENSORS = 1_000_000
+_MAX_VISITS = 4_000_000
+_MAX_DEPTH = 64
+_MAX_VALUES = 200
+_WRAPPERS = (
+    "state_dict", "model_state_dict", "params_ema", "params", "ema", "model_ema", "model", "module", "net", "network",
+    "generator", "state", "weight", "weights",
+)  # fmt: skip
+"""Keys under which trainers put the dictionary that apps load; the first that holds tensors counts."""
+
+
+def tell(value: object) -> tuple[dict[str, Tensor], dict[str, MetaValue]]:
+    """Tensors and metadata of an unpickled symbol.
+
+    Names are as an app sees them after it has opened the usual wrapper; tensors outside it keep their path.
+    Metadata: `pickle.keys` (of the outermost dictionary), `pickle.wrapper`, `pickle.class` (of the first object),
+    and plain values of the outermost dictionary under their own keys.
+    """
+    metadata: dict[str, MetaValue] = {}
+    tensors: dict[str, Tensor] = {}
+    wrapped = ""
+    outer = _attributes(value)
+    if outer is not None:
+        metadata["pickle.keys"] = ", ".join(sorted(str(key) for key in outer)[:_MAX_VALUES])[:4000]
+        metadata |= _plain_values(outer)
+        wrapped = next((key for key in _WRAPPERS if _holds_tensors(outer.get(key))), "")
+    if wrapped and outer is not None:
+        metadata["pickle.wrapper"] = wrapped
+        tensors |= _named(_tensors(outer[wrapped]))
+        outer = {key: inner for key, inner in outer.items() if key != wrapped}
+    tensors |= {name: tensor for name, tensor in _named(_tensors(outer or value)).items() if name not in tensors}
+    made_of = _first_class(value)
+    if made_of:
+        metadata["pickle.class"] = made_of
+    return tensors, metadata
+
+
+def _attributes(value: object) -> Mapping[Any, Any] | None:
+    state = value.state if isinstance(value, Instance) else value
+    return state if isinstance(state, dict) else None
+
+
+def _plain_values(outer: Mapping[Any, Any]) -> dict[str, MetaValue]:
+    found: dict[str, MetaValue] = {}
+    for key, value in outer.items():
+        if isinstance(key, str) and isinstance(value, str | int | float) and len(found) < _MAX_VALUES:
+            found[key] = value
+    return found
+
+
+def _holds_tensors(value: object) -> bool:
+    return _attributes(value) is not None and next(_tensors(value), None) is not None
+
+
+def _named(found: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in found:
+        tensors.setdefault(name, tensor)
+        if len(tensors) >= MAX_TENSORS:
+            break
+    return tensors
+
+
+_LAYER_PARTS = ("_parameters", "_buffers", "_modules")
+
+
+def _tensors(value: object) -> Iterator[tuple[str, Tensor]]:
+    """Tensors by their path joined with dots. A value met again on one way down is not entered again."""
+    if isinstance(value, Tensor):
+        yield "", value
+    waiting: list[tuple[str, object, tuple[int, ...]]] = [("", value, ())]
+    visits = 0
+    while waiting and visits < _MAX_VISITS:
+        path, here, above = waiting.pop()
+        if id(here) in above or len(above) >= _MAX_DEPTH:
+            continue
+        dotted, trail = f"{path}." if path else "", (*above, id(here))
+        for key, child in _inner(here):
+            visits += 1
+            if child.__class__ is Tensor:
+                yield f"{dotted}{key}", child  # type: ignore[misc]
+            else:
+                waiting.append((f"{dotted}{key}" if key != "" else path, child, trail))
+
+
+def _inner(value: object) -> list[tuple[str, object]]:
+    """Named children: of a dictionary, a list, or an object; a layer's own groups give no name of their own."""
+    state = value.state if isinstance(value, Instance) else value
+    if isinstance(state, dict):
+        layer = isinstance(value, Instance) and any(part in state for part in _LAYER_PARTS)
+        return [
+            ("" if layer and key in _LAYER_PARTS else str(key), child)
+            for key, child in state.items()
+            if not isinstance(child, str | int | float) and child is not None
+        ]
+    if isinstance(state, list | tuple) and state.__class__ is not Tensor:
+        return [(str(place), child) for place, child in enumerate(state) if not isinstance(child, str | int | float)]
+    return []
+
+
+def _first_class(value: object) -> str:
+    if isinstance(value, Instance):
+        return str(value.made_of)
+    if isinstance(value, dict):
+        return next((str(inner.made_of) for inner in value.values() if isinstance(inner, Instance)), "")
+    return ""
