@@ -93,6 +93,36 @@ def torch_zip(path: Path, pickled: bytes) -> Path:
     return path
 
 
+def _field(number: int, content: bytes | int) -> bytes:
+    """One field of a protobuf message."""
+    if isinstance(content, int):
+        return _varint(number << 3) + _varint(content)
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes((*out, value))
+
+
+def onnx(path: Path, shapes: Shapes | None = None, *, external: str = "") -> Path:
+    """An ONNX model with float weights, in the file `external` if that is named."""
+    graph = _field(1, _field(4, b"Conv")) + _field(2, b"graph") + _field(11, _field(1, b"input"))
+    for name, shape in (shapes or {"w": (2, 2)}).items():
+        tensor = b"".join(_field(1, side) for side in shape) + _field(2, 1) + _field(8, name.encode())
+        if external:
+            tensor += _field(13, _field(1, b"location") + _field(2, external.encode())) + _field(14, 1)
+        else:
+            tensor += _field(9, bytes(4 * prod(shape)))
+        graph += _field(5, tensor)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_field(1, 8) + _field(2, b"pytorch") + _field(7, graph))
+    return path
+
+
 class _Attack:
     def __init__(self, command: str) -> None:
         self._command = command

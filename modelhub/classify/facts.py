@@ -24,7 +24,8 @@ _TRIGGER_LIMIT = 20
 def gather(inspection: Inspection, name: str) -> Facts:
     """Facts of an inspected file; fields the header does not tell are empty or 0."""
     metadata = inspection.metadata
-    architecture = str(metadata.get("general.architecture") or metadata.get("modelspec.architecture") or "")
+    keys = ("general.architecture", "modelspec.architecture", "config.model_type", "config._class_name")
+    architecture = next((str(metadata[key]) for key in keys if metadata.get(key)), "")
     return Facts(
         format=inspection.container,
         precision=_precision(inspection),
@@ -32,7 +33,7 @@ def gather(inspection: Inspection, name: str) -> Facts:
         architecture=architecture,
         parameters=_parameters(inspection),
         tensor_count=len(inspection.tensors),
-        context_length=_whole(metadata.get(f"{architecture}.context_length")),
+        context_length=_context(metadata, architecture),
         triggers=_triggers(metadata),
     )
 
@@ -90,6 +91,16 @@ def _same_kind(stated: str, main: str) -> bool:
 
 def _parameters(inspection: Inspection) -> int:
     return sum(prod(tensor.shape) for tensor in inspection.tensors.values())
+
+
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx", "max_seq_len")
+
+
+def _context(metadata: Mapping[str, MetaValue], architecture: str) -> int:
+    """Tokens of context, as GGUF or config.json state it."""
+    keys = (f"{architecture}.context_length", *(f"config.{key}" for key in _CONTEXT_KEYS))
+    keys += tuple(f"config.text_config.{key}" for key in _CONTEXT_KEYS)
+    return next((found for key in keys if (found := _whole(metadata.get(key)))), 0)
 
 
 def _whole(value: MetaValue | None) -> int:

@@ -15,7 +15,8 @@ def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Ite
     bundled = any(glob in names for glob in book.bundle.any)
     for rule in firing:
         if rule.key not in beaten:
-            yield _claim(rule, book, bundled=bundled)
+            pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
+            yield _claim(rule, book, bundled=bundled, pipeline=pipeline)
 
 
 def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[ArchitectureRule]:
@@ -36,12 +37,16 @@ def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[Ar
     return [rule for rule in book.architectures if fires(rule.key)]
 
 
-def _claim(rule: ArchitectureRule, book: RuleBook, *, bundled: bool) -> Evidence:
+_PIPELINE_FOLDER, _PIPELINE = "diffusers", "diffuser"
+"""In a pipeline's folder the backbone is a part, and what can be deployed is the pipeline."""
+
+
+def _claim(rule: ArchitectureRule, book: RuleBook, *, bundled: bool, pipeline: str) -> Evidence:
     method = "tensors" if rule.when.reads_tensors else "metadata"
     promoted = bool(bundled and rule.bundled_type)
     return Evidence(
         method=method,
-        claim=rule.bundled_type if promoted else rule.type,
+        claim=pipeline or (rule.bundled_type if promoted else rule.type),
         confidence=rule.confidence,
         weight=book.weights.get(method, 0.0),
         because=f"{rule.because}; with its VAE or text encoder" if promoted else rule.because,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import ClassVar, NamedTuple, TypeAlias
 
 from modelhub.core.types import Sha256
 
@@ -34,9 +34,19 @@ class Target:
     folders: Mapping[str, str] = field(default_factory=dict)
 
 
+class LinkFile(NamedTuple):
+    """One link on disk, and what it points to."""
+
+    path: str
+    source: str
+    sha256: Sha256
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A link we made, or were about to make: `path` is the link, `source` what it points to."""
+    """A deployed model, or one we were about to deploy: `path` is the link of the file that stands for it, `source`
+    what it points to. `more` are the links of its other files.
+    """
 
     model_id: int
     target_id: int
@@ -44,10 +54,17 @@ class Link:
     source: str
     deployed: bool
     sha256: Sha256
+    more: tuple[LinkFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[LinkFile, ...]:
+        return (LinkFile(self.path, self.source, self.sha256), *self.more)
 
 
 @dataclass(frozen=True, slots=True)
 class MakeLink:
+    """`size` is that of the whole model in bytes; `more` are the links of its other files."""
+
     kind: ClassVar[str] = "make_link"
     target: str
     model_id: int
@@ -55,16 +72,29 @@ class MakeLink:
     path: str
     source: str
     size: int
+    more: tuple[LinkFile, ...] = ()
+
+    @property
+    def files(self) -> tuple[LinkFile, ...]:
+        return (LinkFile(self.path, self.source, self.sha256), *self.more)
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveLink:
+    """`folders` were made for these links alone and go if they are empty then, the deepest first."""
+
     kind: ClassVar[str] = "remove_link"
     target: str
     model_id: int
     path: str
     source: str
     because: str
+    more: tuple[LinkFile, ...] = ()
+    folders: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        return ((self.path, self.source), *((file.path, file.source) for file in self.more))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@
     ├── ConfigInvalid    a settings file with an unknown key or a wrong value
     ├── Unreadable       a file or folder that the system does not let us read or write
     ├── NoSpace          the disk is full
+    ├── CannotLink       a file system without the kind of link that was asked for
     ├── Changed          a file changed while it was being read
     ├── HashMismatch     content is not what its address says
     ├── SchemaTooNew     a database made by a newer ModelHub
@@ -65,6 +66,11 @@ class Unreadable(ModelHubError):
 class NoSpace(ModelHubError):
     code = "no_space"
     http_status = 507
+
+
+class CannotLink(ModelHubError):
+    code = "cannot_link"
+    http_status = 409
 
 
 class Changed(ModelHubError):

@@ -7,12 +7,15 @@ from typing import Literal, NamedTuple, NewType, TypeAlias
 Sha256 = NewType("Sha256", str)
 """A SHA-256 as 64 lower-case hexadecimal digits: the address of a blob."""
 
-Adopt: TypeAlias = Literal["symlink", "copy", "move", "reference"]
-ADOPT_MODES: tuple[Adopt, ...] = ("symlink", "copy", "move", "reference")
+Adopt: TypeAlias = Literal["symlink", "copy", "move", "reference", "hardlink", "reflink"]
+ADOPT_MODES: tuple[Adopt, ...] = ("symlink", "copy", "move", "reference", "hardlink", "reflink")
 
 State: TypeAlias = Literal["ok", "broken", "unsafe", "not_model"]
 """`not_model`: not my kind of file (skipped). `broken`: my kind, and damaged (kept, not deployable).
 `unsafe`: could run code when an app loads it (kept, not deployable)."""
+
+Role: TypeAlias = Literal["main", "part", "companion"]
+"""What a file is to its model: the one that stands for it, another it cannot do without, or one that goes along."""
 
 UNKNOWN = "unknown"
 
@@ -215,3 +218,4 @@ class ModelFile:
     autov1: str
     stored: bool
     verified_at: str
+    role: Role = "main"

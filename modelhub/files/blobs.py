@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Self
+from typing import BinaryIO, Literal, Self
 
-from modelhub.core.errors import Changed, HashMismatch
+from modelhub.core.errors import CannotLink, Changed, HashMismatch
 from modelhub.core.places import HubPlaces
 from modelhub.core.types import Digests, Sha256
 from modelhub.files import digest, links
@@ -23,6 +23,8 @@ from modelhub.files.walk import is_address
 
 _WRITE_BITS = 0o222
 Tick = Callable[[int], None]
+How = Literal["second_name", "hardlink", "reflink", "copy"]
+"""How content comes into the store; see Staging.place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +158,27 @@ class Staging:
                     shutil.rmtree(folder, ignore_errors=True)
                     lock.unlink(missing_ok=True)
 
-    def place(self, stream: BinaryIO, source: str, digests: Digests, *, keep: bool, tick: Tick | None = None) -> Staged:
+    def place(self, stream: BinaryIO, source: str, digests: Digests, how: How, tick: Tick | None = None) -> Staged:
         """Stage the content of the open file `stream` that stands at `source`.
 
-        With `keep` the user's file stays as it is, so the store gets a copy (copy-on-write where the file
-        system can); without, a second name of the same file where that is possible.
+        ``copy`` shares blocks where the file system can; ``second_name`` makes a hard link, or else a copy. The
+        strict ways ``hardlink`` and ``reflink`` raise CannotLink where the file system has no such thing.
         """
         target = os.path.join(self.folder, uuid.uuid4().hex)
         known = os.fstat(stream.fileno())
-        if not keep and links.hard_link(source, target):
+        if how in ("second_name", "hardlink") and links.hard_link(source, target):
             mine = os.lstat(target)
             if (mine.st_dev, mine.st_ino) != (known.st_dev, known.st_ino):
                 os.unlink(target)
                 raise Changed("It was replaced by another file meanwhile.", hint="Scan again.")
+        elif how == "hardlink":
+            raise CannotLink(
+                "No hard link can be made from its place to the hub: they are on different file systems, or this one"
+                " has no hard links.",
+                hint="Use --adopt copy, symlink or reference.",
+            )
         else:
-            _copy(stream, target, digests, tick)
+            _copy(stream, target, digests, tick, must_share=how == "reflink")
             known = os.lstat(target)
         staged = Staged(
             path=target,
@@ -185,12 +193,13 @@ class Staging:
         return staged
 
 
-def _copy(stream: BinaryIO, target: str, digests: Digests, tick: Tick | None) -> None:
+def _copy(stream: BinaryIO, target: str, digests: Digests, tick: Tick | None, *, must_share: bool) -> None:
     """Copy and verify: what was written is read back and must have the digest. A failed copy takes no room."""
     try:
         with open(target, "xb", buffering=0) as copy:
             stream.seek(0)
             if not links.reflink(stream, copy):
+                _refuse_copy(must_share=must_share)
                 for block in _blocks(stream):
                     _write(copy, block)
                     if tick is not None:
@@ -201,6 +210,15 @@ def _copy(stream: BinaryIO, target: str, digests: Digests, tick: Tick | None) ->
         with contextlib.suppress(FileNotFoundError):
             os.unlink(target)
         raise
+
+
+def _refuse_copy(*, must_share: bool) -> None:
+    if must_share:
+        raise CannotLink(
+            "This file system cannot share blocks between files (Btrfs and XFS can), or its place is on another one"
+            " than the hub.",
+            hint="Use --adopt copy, symlink or reference.",
+        )
 
 
 def _require_digest(path: str, expected: Digests) -> None:

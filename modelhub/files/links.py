@@ -86,6 +86,12 @@ def remove_symlink(path: str, expected: str) -> bool:
     return True
 
 
+def remove_if_empty(folder: str) -> None:
+    """Remove a folder in which nothing is left; anything else stays."""
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)
+
+
 def same_entry(first: str, second: str) -> bool:
     """Whether two paths are one and the same name in one and the same folder, by whatever way it is reached."""
     folders = os.stat(os.path.dirname(first)), os.stat(os.path.dirname(second))

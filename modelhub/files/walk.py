@@ -1,5 +1,6 @@
 """Every file under some folders, each met once, no link followed out of them."""
 
+import contextlib
 import fnmatch
 import operator
 import os
@@ -79,6 +80,30 @@ def walk(root: str, *, exclude: Sequence[str] = ()) -> Iterator[Found | Unwalkab
             except OSError as error:
                 yield Unwalkable(entry.path, (error.strerror or str(error)).lower())
         waiting.extend(reversed(inner))
+
+
+def names_under(folder: str, *, deep: bool = True, most: int = 20_000) -> dict[str, int]:
+    """Files under `folder` and their bytes, by relative name with slashes; links to files count as files.
+
+    Empty if there are more than `most`, or if nothing can be read. Hidden folders are not entered.
+    """
+    found: dict[str, int] = {}
+    waiting = [("", folder)]
+    while waiting:
+        prefix, here = waiting.pop()
+        try:
+            entries = list(os.scandir(here))
+        except OSError:
+            continue
+        for entry in entries:
+            with contextlib.suppress(OSError):
+                if entry.is_file():
+                    found[prefix + entry.name] = entry.stat().st_size
+                elif deep and entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                    waiting.append((f"{prefix}{entry.name}/", entry.path))
+        if len(found) > most:
+            return {}
+    return found
 
 
 def is_hub(folder: str) -> bool:

@@ -28,7 +28,7 @@ _NPY_DTYPES = {
     "f2": "F16", "f4": "F32", "f8": "F64", "i1": "I8", "i2": "I16", "i4": "I32", "i8": "I64", "u1": "U8", "u2": "U16",
     "u4": "U32", "u8": "U64", "b1": "BOOL", "c8": "C64", "V2": "BF16",
 }  # fmt: skip
-_ERRORS = (zipfile.BadZipFile, tarfile.TarError, NotImplementedError, EOFError, OSError, RuntimeError, ValueError)
+_ERRORS = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, ValueError)
 
 
 def inspect_zip(stream: BinaryIO, size: int) -> Inspection | None:

@@ -15,7 +15,8 @@ from typing import BinaryIO
 from modelhub.core.types import Inspection, MetaValue, Tensor
 from modelhub.formats import state_dict
 from modelhub.formats.broken import BrokenFile
-from modelhub.formats.pickle_machine import CutOffError, Machine, UnsafeError
+from modelhub.formats.pickle_machine import CutOffError, Machine
+from modelhub.formats.pickle_values import UnsafeError
 
 MAX_PICKLE = 64 << 20
 """Bytes of all pickles of a file that are looked at; longer ones are not believed."""
@@ -146,7 +147,7 @@ def _read_zip(stream: BinaryIO, size: int) -> Read:
                 values[member.filename], _ = machine.run(data)
             _check_storages(archive, pickled, machine.storages)
     except (
-        zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError, ValueError, OverflowError,
+        zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError,
         KeyError, struct.error, zlib.error, lzma.LZMAError,
     ) as error:  # fmt: skip
         raise BrokenFile("bad_archive", f"The archive cannot be read: {error}.") from error

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modelhub.core.types import MetaValue, Tensor
-from modelhub.formats.pickle_machine import Instance
+from modelhub.formats.pickle_values import Instance
 
 MAX_TENSORS = 1_000_000
 _MAX_VISITS = 4_000_000
@@ -86,7 +86,7 @@ def _tensors(value: object) -> Iterator[tuple[str, Tensor]]:
         for key, child in _inner(here):
             visits += 1
             if child.__class__ is Tensor:
-                yield f"{dotted}{key}", child  # type: ignore[misc]
+                yield f"{dotted}{key}", child
             else:
                 waiting.append((f"{dotted}{key}" if key != "" else path, child, trail))
 

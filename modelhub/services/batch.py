@@ -12,7 +12,7 @@ from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs
 from modelhub.services.intake import TAKES_PLACE, Prepared
 from modelhub.store.found import FoundFiles, Rejected
-from modelhub.store.recording import Brief, Entry
+from modelhub.store.recording import Brief, Entry, FileEntry
 
 _FILES = 256
 _BYTES = 1 << 30
@@ -43,34 +43,38 @@ class Batch:
         self._places.append((path, stamp, address))
 
     def is_full(self) -> bool:
-        return bool(self._prepared) and (
-            len(self._prepared) >= _FILES
-            or sum(one.found.size for one in self._prepared) >= _BYTES
+        pieces = [piece for one in self._prepared for piece in one.pieces]
+        return bool(pieces) and (
+            len(pieces) >= _FILES
+            or sum(piece.found.size for piece in pieces) >= _BYTES
             or time.monotonic() - self._started > _SECONDS
         )
 
     def commit(self, rules_digest: str) -> Iterator[Event]:
-        """Write everything; a FileSeen for each file, and Problems for those left in their place."""
+        """Write everything; a FileSeen for each model, and Problems for files left in their place."""
         prepared, self._prepared, self._started = self._prepared, [], 0.0
         rejected, self._rejected = self._rejected, []
         places, self._places = self._places, []
         self._found_files.note(rejected, places)
         if not prepared:
             return
-        changed = self._blobs.publish([one.staged for one in prepared if one.staged])
+        changed = self._blobs.publish([piece.staged for one in prepared for piece in one.pieces if piece.staged])
+        whole = []
         for one in prepared:
-            if one.staged and one.staged.path in changed:
+            if any(piece.staged and piece.staged.path in changed for piece in one.pieces):
                 yield failed(one.found.path, one.found.size, Changed("It was written to meanwhile."))
-        whole = [one for one in prepared if not one.staged or one.staged.path not in changed]
+            else:
+                whole.append(one)
         recorded = self._found_files.record([self._entry(one) for one in whole], rules_digest)
         events: list[Event] = []
         settled: list[tuple[str, Stamp]] = []
         for one, (outcome, brief) in zip(whole, recorded, strict=True):
             events.append(seen_event(one, outcome, brief))
-            try:
-                settled += self._take_place(one)
-            except (OSError, ModelHubError) as error:
-                events.append(_left_in_place(one.found.path, error))
+            for piece in one.pieces:
+                try:
+                    settled += self._take_place(piece)
+                except (OSError, ModelHubError) as error:
+                    events.append(_left_in_place(piece.found.path, error))
         links.sync({os.path.dirname(path) for path, _ in settled})
         self._found_files.settle(settled)
         yield from events
@@ -78,30 +82,45 @@ class Batch:
     def _entry(self, prepared: Prepared) -> Entry:
         if prepared.digests is None:
             raise AssertionError
-        stored = bool(prepared.staged or prepared.stored_at)
-        path = self._blobs.find(prepared.digests.sha256, prepared.digests.size) if stored else prepared.found.path
         return Entry(
-            path=prepared.found.path,
-            name=os.path.basename(path or prepared.found.path),
-            stamp=prepared.found.stamp,
-            adopted=prepared.adopt,
-            stored=stored,
+            name=prepared.name or os.path.basename(prepared.found.path),
             digests=prepared.digests,
-            sample=prepared.sample,
             classified=prepared.classified,
-            same_file=prepared.same_file,
+            files=tuple(self._file(piece) for piece in prepared.pieces),
+            same_file=all(piece.same_file or piece.recorded for piece in prepared.pieces),
         )
 
-    def _take_place(self, prepared: Prepared) -> list[tuple[str, Stamp]]:
+    def _file(self, piece: Prepared) -> FileEntry:
+        if piece.digests is None:
+            raise AssertionError
+        stored = bool(piece.staged or piece.stored_at)
+        path = self._blobs.find(piece.digests.sha256, piece.digests.size) if stored else piece.found.path
+        linked = piece.found.kind == "link" and piece.recorded
+        return FileEntry(
+            path=piece.found.path,
+            name=piece.name or os.path.basename(piece.found.path),
+            role=piece.role,
+            stamp=piece.found.stamp,
+            adopted="symlink" if linked else "companion" if piece.role == "companion" else piece.adopt,
+            stored=stored,
+            stored_name=os.path.basename(path or piece.found.path),
+            digests=piece.digests,
+            sample=piece.sample,
+            recorded=piece.recorded,
+        )
+
+    def _take_place(self, piece: Prepared) -> list[tuple[str, Stamp]]:
         """Put the link where the file was, or remove the file; the content is in the store for good."""
-        path, stamp = prepared.found.path, prepared.found.stamp
-        if prepared.adopt not in TAKES_PLACE or prepared.digests is None:
+        path, stamp = piece.found.path, piece.found.stamp
+        if piece.adopt == "hardlink" and piece.staged:
+            return [(path, digest.stamp(os.lstat(path)))]  # its link count and mode are other ones now
+        if piece.adopt not in TAKES_PLACE or piece.digests is None or piece.found.kind == "link":
             return []
-        stored = self._blobs.find(prepared.digests.sha256, prepared.digests.size)
+        stored = self._blobs.find(piece.digests.sha256, piece.digests.size)
         if stored is None:
-            raise HashMismatch(f"{prepared.digests.sha256} is not in the store.", hint="Scan again.")
+            raise HashMismatch(f"{piece.digests.sha256} is not in the store.", hint="Scan again.")
         know = {"inode": stamp.inode, "size": stamp.size, "mtime_ns": stamp.mtime_ns}
-        if prepared.adopt == "move":
+        if piece.adopt == "move":
             if os.path.lexists(path):
                 links.remove_file(path, stored, **know)
             return []

@@ -11,12 +11,10 @@ from typing import TypeVar
 from modelhub.apps import catalogue
 from modelhub.core.deployment import (
     App,
-    Conflict,
     Link,
     MakeLink,
     Plan,
     RemoveLink,
-    Skip,
     Step,
     Target,
     TargetStatus,
@@ -28,11 +26,11 @@ from modelhub.core.places import expand
 from modelhub.core.types import UNKNOWN, Model, ModelFilter
 from modelhub.files import links
 from modelhub.services.library import Models
+from modelhub.services.plan import TargetPlan, is_ours, is_whole, removal_of, standing
 from modelhub.store.library import Library
 from modelhub.store.targets import Targets
 
 _CHUNK = 500
-_MAX_NAME = 255
 T = TypeVar("T")
 
 
@@ -126,10 +124,10 @@ class Deployment:
     def remove_target(self, name: str) -> None:
         """Forget a target; its links must be gone before, so that none is left untracked."""
         target = self._targets.get(name)
-        standing = [link for link in self._targets.links([target.id]) if links.target_of(link.path) == link.source]
-        if standing:
+        left = [link for link in self._targets.links([target.id]) if standing(link)]
+        if left:
             raise InvalidInput(
-                f"{name} still has {len(standing)} links.",
+                f"{name} still has {len(left)} links.",
                 hint=f"Run `modelhub undeploy --target {name}` first.",
             )
         self._targets.remove(target.id)
@@ -160,12 +158,12 @@ class Deployment:
         targets = self.chosen(target_names)
         named = models is not None
         wanted = self._library.find(ModelFilter()) if models is None else list(models)
-        paths = self._models.paths([model.id for model in wanted] if named else None)
+        placed = self._models.files([model.id for model in wanted] if named else None)
         records = self._targets.links([target.id for target in targets])
         steps: list[Step] = []
         for target in targets:
             mine = {link.model_id: link for link in records if link.target_id == target.id}
-            steps += _TargetPlan(target, mine, paths, named=named).steps(wanted)
+            steps += TargetPlan(target, mine, placed, named=named).steps(wanted)
         return Plan(tuple(steps))
 
     def plan_removal(self, target_names: Sequence[str] = (), models: Sequence[Model] | None = None) -> Plan:
@@ -174,8 +172,8 @@ class Deployment:
         by_id = {target.id: target for target in targets}
         ids = None if models is None else {model.id for model in models}
         wanted = [link for link in self._targets.links(by_id) if ids is None or link.model_id in ids]
-        standing = [link for link in wanted if _is_ours(link)]
-        return Plan(tuple(_removal(by_id[link.target_id], link, "undeployed") for link in standing))
+        ours = [link for link in wanted if is_ours(link)]
+        return Plan(tuple(removal_of(by_id[link.target_id], link, "undeployed") for link in ours))
 
     # Application
 
@@ -191,7 +189,7 @@ class Deployment:
             gone = []
             for removal in chunk:
                 try:
-                    removed += links.remove_symlink(removal.path, removal.source)
+                    removed += _remove(removal)
                 except OSError as error:
                     yield Problem.of(from_os_error(error, printable(removal.path)), item=removal.path)
                     problems += 1
@@ -212,7 +210,7 @@ class Deployment:
                     problems += 1
                 else:
                     done.append(step)
-            links.sync({os.path.dirname(step.path) for step in done})
+            links.sync({os.path.dirname(path) for step in done for path, _, _ in step.files})
             self._targets.made(done, ids)
             made += done
         yield Result(_totals(plan, made, removed=removed, problems=problems, dry_run=False))
@@ -228,129 +226,27 @@ class Deployment:
         return [_status(target, models, types, recorded) for target in self._targets.all()]
 
 
-class _TargetPlan:
-    """The steps for one target."""
-
-    def __init__(self, target: Target, records: dict[int, Link], paths: dict[int, str], *, named: bool) -> None:
-        self._target = target
-        self._base = expand(target.base_path)
-        self._records = records
-        self._paths = paths
-        self._named = named
-        self._listings: dict[str, set[str]] = {}
-        self._ours = {link.path for link in records.values() if link.deployed}
-
-    def steps(self, models: Sequence[Model]) -> Iterator[Step]:
-        for model in models:
-            yield from self._model(model)
-        if not self._named:
-            alive = {model.id for model in models}
-            for model_id, link in self._records.items():
-                if model_id not in alive and _is_ours(link):
-                    yield _removal(self._target, link, "the model was deleted")
-
-    def _model(self, model: Model) -> Iterator[Step]:
-        record = self._records.get(model.id)
-        refusal = self._refusal(model)
-        if refusal:
-            if record is not None and _is_ours(record):
-                yield _removal(self._target, record, refusal[1])
-            yield Skip(self._target.name, model.id, model.filename, *refusal)
-            return
-        source = self._paths[model.id]
-        folder = os.path.normpath(os.path.join(self._base, self._target.folders[model.type]))
-        if record is not None and _is_ours(record):
-            stands = links.target_of(record.path) == record.source
-            if stands and record.source == source and os.path.dirname(record.path) == folder:
-                yield Skip(self._target.name, model.id, model.filename, "linked", "already linked")
-                return
-            if stands:
-                yield _removal(self._target, record, "its place is another now")
-                self._listing(os.path.dirname(record.path)).discard(os.path.basename(record.path).lower())
-            elif links.lstat(record.path) is not None and os.path.dirname(record.path) == folder:
-                by = links.what_stands_at(record.path)
-                yield Conflict(self._target.name, model.id, record.path, f"{by}, where our link was")
-                return
-        yield self._link(model, folder, source)
-
-    def _refusal(self, model: Model) -> tuple[str, str] | None:
-        if model.deleted:
-            return "deleted", "it was deleted"
-        if model.state != "ok":
-            return model.state, f"it is {model.state}: {model.message}"
-        if model.missing or not os.path.exists(self._paths.get(model.id, "")):
-            return "missing", "its file is gone"
-        if model.type == UNKNOWN and not self._named:
-            return "unknown", "its type is unknown; name the model to deploy it all the same"
-        if model.type not in self._target.folders:
-            return "no_folder", f"{self._target.display_name} has no folder for the type {model.type}"
-        return None
-
-    def _link(self, model: Model, folder: str, source: str) -> Step:
-        """A link of the model's own name, or of that name with its digest where another model has it."""
-        listing = self._listing(folder)
-        stem, suffix = os.path.splitext(_file_name(model, source))
-        for name in (f"{stem}{suffix.lower()}", _shortened(stem, f"-{model.sha256[:8]}{suffix.lower()}")):
-            path = os.path.join(folder, name)
-            if name.lower() not in listing or links.target_of(path) == source:
-                listing.add(name.lower())
-                return MakeLink(self._target.name, model.id, model.sha256, path, source, model.size)
-            if path not in self._ours and not self._planned(path):
-                return Conflict(self._target.name, model.id, path, links.what_stands_at(path))
-        return Conflict(self._target.name, model.id, path, "another model of that name")
-
-    def _planned(self, path: str) -> bool:
-        """Whether the name was given to another model in this plan, so that nothing stands there yet."""
-        return links.lstat(path) is None
-
-    def _listing(self, folder: str) -> set[str]:
-        """Lower-case names in a folder: some file systems do not tell case, so we never rely on it."""
-        if folder not in self._listings:
-            try:
-                self._listings[folder] = {entry.name.lower() for entry in os.scandir(folder)}
-            except OSError:
-                self._listings[folder] = set()
-        return self._listings[folder]
-
-
-def _file_name(model: Model, source: str) -> str:
-    """The stored file's name, exact also where it is not UTF-8, unless the model was renamed."""
-    stored = os.path.basename(source)
-    return stored if storable(stored) == model.filename else model.filename
-
-
-def _shortened(stem: str, ending: str) -> str:
-    """`stem` and `ending`, of which file systems take 255 bytes together."""
-    room = _MAX_NAME - len(os.fsencode(ending))
-    while len(os.fsencode(stem)) > room:
-        stem = stem[:-1]
-    return stem + ending
-
-
 def _make(step: MakeLink) -> None:
-    if links.target_of(step.path) == step.source:
-        return  # a run before us was interrupted between making the link and noting it
-    if not os.path.exists(step.source):
-        raise InvalidInput(f"{printable(step.source)} is gone.", hint="Run `modelhub verify`.")
-    links.make_symlink(step.source, step.path)
+    for path, source, _ in reversed(step.files):  # the file that apps look for comes last
+        if links.target_of(path) == source:
+            continue  # a run before us was interrupted between making the link and noting it
+        if not os.path.exists(source):
+            raise InvalidInput(f"{printable(source)} is gone.", hint="Run `modelhub verify`.")
+        links.make_symlink(source, path)
 
 
-def _removal(target: Target, link: Link, because: str) -> Step:
-    stands = links.target_of(link.path)
-    if stands != link.source and links.lstat(link.path) is not None:
-        return Conflict(target.name, link.model_id, link.path, f"{links.what_stands_at(link.path)}, where our link was")
-    return RemoveLink(target.name, link.model_id, link.path, link.source, because)
-
-
-def _is_ours(link: Link) -> bool:
-    """Recorded as made, or made by a run that was interrupted before it could say so."""
-    return link.deployed or links.target_of(link.path) == link.source
+def _remove(removal: RemoveLink) -> bool:
+    """Remove a model's links, and the folders that were made for them if nothing else is in them."""
+    removed = [links.remove_symlink(path, source) for path, source in removal.files]
+    for folder in removal.folders:
+        links.remove_if_empty(folder)
+    return any(removed)
 
 
 def _status(target: Target, models: Sequence[Model], types: dict[int, str], recorded: Iterable[Link]) -> TargetStatus:
     fits = [model for model in models if model.type in target.folders and model.type != UNKNOWN]
     mine = [link for link in recorded if link.target_id == target.id and link.deployed]
-    good = [link for link in mine if links.target_of(link.path) == link.source and os.path.exists(link.path)]
+    good = [link for link in mine if is_whole(link)]
     by_type: dict[str, tuple[int, int]] = {}
     for model in fits:
         deployed, available = by_type.get(model.type, (0, 0))

@@ -1,19 +1,26 @@
 """The slow work on one file, done in threads: inspect, judge, hash, and bring its content towards the store."""
 
 import os
+import stat
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from modelhub.core.errors import Changed, HashMismatch
-from modelhub.core.types import Adopt, Classified, Digests
+from modelhub.core.types import Adopt, Classified, Digests, Role, Sha256
 from modelhub.files import digest
-from modelhub.files.blobs import Blobs, Staged, Staging
+from modelhub.files.blobs import Blobs, How, Staged, Staging
 from modelhub.files.walk import Found
 from modelhub.services.judge import Judge
+from modelhub.services.units import Unit, composite
 
 TAKES_PLACE: frozenset[Adopt] = frozenset({"symlink", "move"})
 """Ways to adopt after which the original is not a file any more."""
+
+_HOW: dict[Adopt, How] = {
+    "symlink": "second_name", "move": "second_name", "hardlink": "hardlink", "reflink": "reflink", "copy": "copy",
+}  # fmt: skip
 
 _BUSY = "Scan again when nothing writes to it."
 
@@ -32,6 +39,15 @@ class Prepared:
     stored_at: str = ""
     same_file: bool = False
     damaged: str = ""
+    name: str = ""
+    role: Role = "main"
+    recorded: bool = False
+    members: tuple["Prepared", ...] = ()
+
+    @property
+    def pieces(self) -> tuple["Prepared", ...]:
+        """The files one by one: the members of a unit, or the file itself."""
+        return self.members or (self,)
 
 
 class Intake:
@@ -75,6 +91,53 @@ class Intake:
                 return prepared
             return self._stage(stream, replace(prepared, adopt=adopt), digests)
 
+    def prepare_unit(self, unit: Unit, adopt: Adopt, known: Mapping[str, Sha256]) -> Prepared:
+        """All files of a unit. `known`: digests of those (by path) whose content and record are as they should be."""
+        lead = Found(unit.shown, "file", os.stat(unit.lead))
+        classified = self._judge.unit(unit) if unit.is_composite else self._judge.file(unit.lead)
+        whole = Prepared(lead, unit.lead, classified, name=unit.bundle.name)
+        if classified.inspection.state == "not_model" or (self.staging is None and self._is_first_unit(unit)):
+            return whole
+        sound = classified.inspection.state == "ok"
+        members = tuple(
+            self._member(name, path, role, whole, adopt if sound else "reference", known.get(path))
+            for name, path, role in unit.files()
+        )
+        damaged = next((member.damaged for member in members if member.damaged), "")
+        needed = {one.name: one.digests.sha256 for one in members if one.role != "companion" and one.digests}
+        address = composite(needed) if unit.is_composite else needed[unit.bundle.parts[0]]
+        digests = Digests(address, "", "", unit.size)
+        return replace(whole, digests=digests, adopt=adopt, members=members, damaged=damaged)
+
+    def _member(
+        self, name: str, path: str, role: Role, whole: Prepared, adopt: Adopt, known: Sha256 | None
+    ) -> Prepared:
+        """One file of a unit. What goes along may be written to by apps, so it is copied and stays where it is."""
+        status = os.lstat(path)
+        link = stat.S_ISLNK(status.st_mode)
+        found = Found(path, "link" if link else "file", status)
+        source = os.path.realpath(path)
+        member = Prepared(found, source, whole.classified, name=name, role=role)
+        if known is not None:
+            size = os.stat(path).st_size
+            return replace(member, digests=Digests(known, "", "", size), adopt=adopt, recorded=True)
+        with digest.open_regular(source) as stream:
+            digests = digest.digests(stream, tick=self._tick)
+            size = os.fstat(stream.fileno()).st_size
+            member = replace(member, digests=digests, sample=digest.sample(stream, size))
+            if self.staging is None or link or adopt == "reference":
+                return member
+            mode: Adopt = "copy" if role == "companion" and adopt != "move" else adopt
+            return self._stage(stream, replace(member, adopt=mode), digests)
+
+    def _is_first_unit(self, unit: Unit) -> bool:
+        """In a dry run a unit is hashed only if every file of it has a size that was met before."""
+        with self._lock:
+            sizes = {unit.sizes.get(name, 0) for name in unit.bundle.parts}
+            first = not sizes <= self.sizes
+            self.sizes |= sizes
+        return first
+
     def _is_first_of(self, size: int, source: str) -> bool:
         """In a dry run only files of equal size are hashed, since only they can be duplicates."""
         with self._lock:
@@ -101,7 +164,7 @@ class Intake:
         if stored is None:
             if self.staging is None:
                 raise AssertionError
-            staged = self.staging.place(stream, prepared.source, digests, keep=not takes_place, tick=self._tick)
+            staged = self.staging.place(stream, prepared.source, digests, _HOW[prepared.adopt], tick=self._tick)
             return replace(prepared, staged=staged)
         with digest.open_regular(stored) as blob:
             same = os.path.sameopenfile(blob.fileno(), stream.fileno())

@@ -10,12 +10,13 @@ from typing import BinaryIO
 from modelhub.classify import rulebook, weigh
 from modelhub.classify.rulebook import RuleBook
 from modelhub.core.config import Settings
-from modelhub.core.errors import NotFound, Unreadable, from_os_error
+from modelhub.core.errors import InvalidInput, NotFound, Unreadable, from_os_error
 from modelhub.core.names import printable
 from modelhub.core.places import bundled
 from modelhub.core.types import Classified
 from modelhub.files.digest import open_regular
 from modelhub.files.walk import Found, walk
+from modelhub.services.units import Unit, Units
 from modelhub.store import seed
 from modelhub.store.rules import Rules
 
@@ -39,6 +40,23 @@ class Judge:
         from modelhub.formats.inspect import inspect  # noqa: PLC0415  (the parsers are not needed to list models)
 
         return weigh.classify(inspect(stream, size, name), name, self.book, self.threshold)
+
+    def unit(self, unit: Unit) -> Classified:
+        """Judge a model of several files as one."""
+        from modelhub.formats.whole import inspect_bundle  # noqa: PLC0415  (as above)
+
+        inspection = inspect_bundle(unit.bundle, unit.described, unit.sizes, unit.open)
+        return weigh.classify(inspection, printable(unit.bundle.name), self.book, self.threshold)
+
+    def at(self, path: str) -> Classified:
+        """What the file or folder at `path` is, with the files that make up one model with it."""
+        unit = Units(path).folder(path) or Units(path).only(path) if os.path.isdir(path) else Units(path).of(path)
+        if unit is None:
+            raise InvalidInput(f"{printable(path)} is a folder, and not one model.", hint="Name a model in it.")
+        try:
+            return self.unit(unit) if unit.is_composite else self.file(unit.lead)
+        except OSError as error:
+            raise from_os_error(error, printable(path)) from error
 
     def file(self, path: str) -> Classified:
         """What the file at `path` is. Raises NotFound or Unreadable; a damaged file is a verdict, not an error."""
@@ -65,10 +83,18 @@ def require_exists(path: str) -> str:
 
 
 def model_files(roots: Sequence[str], settings: Settings) -> Iterator[str]:
-    """Files that are named themselves, and files with a model's ending in folders. What cannot be read is left out."""
+    """Paths of models: files that are named themselves, and in folders what has a model's ending or is one whole.
+
+    Of the files of one model only its own path is given. What cannot be read is left out.
+    """
     for root in roots:
+        units, given = Units(root), set[str]()
         for found in walk(root, exclude=settings.exclude):
-            if isinstance(found, Found) and (
-                found.path == root or os.path.splitext(found.path)[1].lower() in settings.extensions
-            ):
-                yield found.path
+            if not isinstance(found, Found):
+                continue
+            unit = units.of(found.path)
+            path = unit.shown if unit.is_composite else unit.lead
+            ending = os.path.splitext(found.path)[1].lower() in settings.extensions
+            if path not in given and (unit.is_composite or found.path == root or (ending and found.path == path)):
+                given.add(path)
+                yield path

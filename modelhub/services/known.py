@@ -13,6 +13,9 @@ from modelhub.services.intake import TAKES_PLACE
 from modelhub.store.found import FoundFiles, Seen, perhaps_moved, same_file
 from modelhub.store.recording import Brief, signed
 
+PART = FileSeen("", "known")
+"""Stands for an unchanged file of which its model's leading file tells all."""
+
 
 class Known:
     """Recorded places and models, read once at the start of a scan."""
@@ -29,6 +32,10 @@ class Known:
 
     def at(self, path: str) -> Seen | None:
         return self._found_files.at(path) if path in self._places or path in self._absent else None
+
+    def has_content(self, sha256: str) -> bool:
+        """Whether this content has a row."""
+        return sha256 in self._kinds or bool(self._found_files.known([sha256]))
 
     def model(self, sha256: str) -> Brief | None:
         """The model of this content, also one that another scan has added meanwhile."""
@@ -59,10 +66,12 @@ class Known:
         elif (
             file_kind != "file"
             or adopted in self._unfinished_ways
-            or (self._stores and sha256 not in self._stored)  # `_unfinished`, at half its price
+            or (self._stores and sha256 not in self._stored)  # `unfinished`, at half its price
         ):
             return None
-        kind, base, sub_type, confidence, _ = kind
+        if not kind:
+            return PART
+        kind, base, sub_type, confidence, sha256 = kind
         told = (path, "known", sha256, size, kind, base, sub_type, confidence, "", "")
         return tuple.__new__(FileSeen, told)  # half the price of calling it; one for each file on a disk
 
@@ -75,11 +84,11 @@ class Known:
         brief = self.model(seen.sha256)
         if brief is None or brief.deleted:
             return None
-        if adoptable and brief.state == "ok" and self._unfinished(seen.sha256, seen.adopted):
+        if adoptable and brief.state == "ok" and self.unfinished(seen.sha256, seen.adopted):
             return None
         return event(found.path, seen.sha256, seen.size, brief)
 
-    def _unfinished(self, sha256: str | None, adopted: str) -> bool:
+    def unfinished(self, sha256: str | None, adopted: str) -> bool:
         """A crash kept the link from being made, or the file is wanted in the store now."""
         return adopted in self._unfinished_ways or (self._stores and sha256 not in self._stored)
 
@@ -94,7 +103,7 @@ class Known:
             brief = self.model(record.sha256)
             if brief is None or brief.deleted or not _same_sample(found, record):
                 continue
-            if brief.state == "ok" and self._unfinished(record.sha256, record.adopted):
+            if brief.state == "ok" and self.unfinished(record.sha256, record.adopted):
                 continue
             if not dry_run:
                 self._found_files.moved(record, found.path, found.stamp)

@@ -14,9 +14,12 @@ from modelhub.core.types import (
     Model,
     ModelFile,
     ModelFilter,
+    Role,
+    Sha256,
 )
 from modelhub.files.blobs import Blobs
 from modelhub.services.judge import Judge
+from modelhub.services.units import stored_unit
 from modelhub.store.found import FoundFiles
 from modelhub.store.library import CORRECTABLE, Content, Library
 from modelhub.store.targets import Targets
@@ -58,6 +61,17 @@ class Reclassified:
     unreachable: int
 
 
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One file of a model: its name in it, what it is to it, and where it can be read (empty if nowhere)."""
+
+    name: str
+    role: Role
+    path: str
+    sha256: Sha256
+    size: int
+
+
 def content_path(content: Content, blobs: Blobs, elsewhere: Mapping[str, str]) -> str:
     """Where a content is read: in the store, or at the real end of a place it was found; empty if unknown."""
     if content.stored:
@@ -94,7 +108,7 @@ class Models:
             model=model,
             files=tuple(self._library.files(model.id)),
             path=paths.get(model.id, ""),
-            locations=tuple(self._library.locations(model.sha256)),
+            locations=tuple(self._library.locations(model.id)),
             deployed=tuple(links),
             evidence=tuple(self._library.evidence(model.id)),
             corrections=self._library.corrections(model.id),
@@ -102,14 +116,18 @@ class Models:
         )
 
     def paths(self, model_ids: Sequence[int] | None = None) -> dict[int, str]:
-        """Where each model's content can be read; models that cannot be reached are left out."""
+        """Where the file that stands for each model can be read; models that cannot be reached are left out."""
+        return {model_id: files[0].path for model_id, files in self.files(model_ids).items() if files[0].path}
+
+    def files(self, model_ids: Sequence[int] | None = None) -> dict[int, list[Placed]]:
+        """All files of each model and where they can be read, the one that stands for it first."""
         contents = self._library.contents(model_ids)
         elsewhere = self._found_files.sources() if any(not content.stored for content in contents) else {}
-        found: dict[int, str] = {}
+        found: dict[int, list[Placed]] = {}
         for content in contents:
             path = content_path(content, self._blobs, elsewhere)
-            if path:
-                found[content.model_id] = path
+            placed = Placed(content.relative, content.role, path, content.sha256, content.size)
+            found.setdefault(content.model_id, []).append(placed)
         return found
 
     def types(self) -> list[tuple[str, str]]:
@@ -149,8 +167,8 @@ class Models:
         return self._library.resolve(str(model.id))
 
     def classify(self, path: str) -> Classified:
-        """Judge a file that need not be in the library."""
-        return self._judge.file(path)
+        """Judge a file or folder that need not be in the library."""
+        return self._judge.at(path)
 
     def reclassify(self, models: Sequence[Model] | None, *, dry_run: bool = False) -> Task[Reclassified]:
         """Judge models again by the rules in force; None means those that other rules judged or that are marked."""
@@ -185,12 +203,12 @@ class Models:
         self._library.reclassify(list(judged.items()), self._judge.book.digest)
 
     def _judge_all(self, models: Sequence[Model]) -> tuple[dict[int, Classified], list[Problem]]:
-        paths = self.paths([model.id for model in models])
+        placed = self.files([model.id for model in models])
         judged: dict[int, Classified] = {}
         problems: list[Problem] = []
         for model in models:
-            path = paths.get(model.id)
-            if path is None:
+            files = [file for file in placed.get(model.id, []) if file.role != "companion"]
+            if not files or not all(file.path for file in files):
                 problems.append(
                     Problem(
                         "missing",
@@ -202,7 +220,11 @@ class Models:
                 )
                 continue
             try:
-                judged[model.id] = self._judge.named(path, model.filename)
+                if model.sha256 == files[0].sha256:
+                    judged[model.id] = self._judge.named(files[0].path, model.filename)
+                else:
+                    listed = [(file.name, file.path, file.size, file.role) for file in placed[model.id] if file.path]
+                    judged[model.id] = self._judge.unit(stored_unit(model.filename, listed))
             except ModelHubError as error:
                 problems.append(Problem.of(error, item=model.filename, sha256=model.sha256))
         return judged, problems

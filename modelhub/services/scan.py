@@ -13,21 +13,23 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 
 from modelhub.core.config import Settings
 from modelhub.core.errors import HashMismatch, InvalidInput, ModelHubError, from_os_error
 from modelhub.core.events import Event, FileSeen, Outcome, Problem, Progress, Result, Task
 from modelhub.core.names import printable
-from modelhub.core.types import Adopt
-from modelhub.files import links
+from modelhub.core.types import Adopt, Role, Sha256
+from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
 from modelhub.services import known
 from modelhub.services.batch import Batch, failed, seen_event
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
-from modelhub.services.known import Known
-from modelhub.store.found import FoundFiles, Rejected, Seen
+from modelhub.services.known import PART, Known
+from modelhub.services.units import Unit, Units, composite
+from modelhub.store.found import FoundFiles, Rejected, Seen, same_file
 from modelhub.store.recording import brief_of
 
 _TICK_SECONDS = 0.1
@@ -136,6 +138,8 @@ class _Run:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="modelhub-scan")
         self._waiting: deque[tuple[Found, Future[Prepared]]] = deque()
         self._most_waiting = workers * 4
+        self._units = Units("")
+        self._units_met: set[str] = set()
 
     @property
     def _dry_run(self) -> bool:
@@ -156,15 +160,18 @@ class _Run:
         """Walk one root to its end, then note what is no longer there."""
         unreadable: list[str] = []
         returned: list[int] = []
-        known_files = others = recorded = 0
+        known_files = parts = others = recorded = 0
         before = self.tally.files
+        self._units, self._units_met = Units(root), set()
         unchanged = self._known.unchanged
         last_said = time.monotonic()
         yield Progress("scan", before, 0, "files", root)
         for found in walk(root, exclude=self._settings.exclude):
             if isinstance(found, Found):
                 known_file = unchanged(found)
-                if known_file is not None:
+                if known_file is PART:
+                    parts += 1
+                elif known_file is not None:
                     known_files += 1
                     yield known_file
                 else:
@@ -177,15 +184,15 @@ class _Run:
                     yield from self._counted(self._meet(found, seen))
             else:
                 yield from self._counted(self._pass_by(found, unreadable))
-            if not (known_files + others) % _SAY_EVERY and time.monotonic() - last_said > _TICK_SECONDS:
+            if not (known_files + parts + others) % _SAY_EVERY and time.monotonic() - last_said > _TICK_SECONDS:
                 last_said = time.monotonic()
-                yield Progress("scan", before + known_files + others, 0, "files", found.path)
-        self.tally.files += known_files + others
+                yield Progress("scan", before + known_files + parts + others, 0, "files", found.path)
+        self.tally.files += known_files + parts + others
         self.tally.outcomes["known"] += known_files
         yield from self._counted(self._drain(0))
         if not self._dry_run:
             yield from self._counted(self._batch.commit(self._judge.book.digest))
-            gone = self._known.gone(root, known_files + recorded, unreadable)
+            gone = self._known.gone(root, known_files + parts + recorded, unreadable)
             changed = any(count for name, count in self.tally.outcomes.items() if name not in ("known", "skipped"))
             self.tally.missing = self._found_files.close_scan(gone, returned, changed=changed)
 
@@ -208,13 +215,54 @@ class _Run:
     # What a file is at first sight
 
     def _meet(self, found: Found, seen: Seen | None) -> Iterator[Event]:
-        if found.kind == "file":
+        unit = self._units.of(found.path) if found.kind in ("file", "link") else None
+        if unit is not None and unit.is_many and not links.is_leftover(os.path.basename(found.path)):
+            if unit.lead not in self._units_met:
+                self._units_met.add(unit.lead)
+                yield from self._meet_unit(unit)
+        elif found.kind == "file":
             event = self._known.as_recorded(found, seen) if seen is not None else None
             yield from (event,) if event is not None else self._meet_file(found, seen)
         elif found.kind == "link":
             yield from self._meet_link(found)
         else:
             yield _skipped(found, "not_a_file", f"A {found.kind} is no file.")
+
+    def _meet_unit(self, unit: Unit) -> Iterator[Event]:
+        """A model of several files, met by one of them: as recorded, or taken whole."""
+        reason = self._not_a_candidate(unit.lead) if not unit.bundle.whole else None
+        for name in unit.bundle.parts:
+            reason = reason or _going_on(unit.paths[name])
+        if reason:
+            yield FileSeen(unit.shown, "skipped", size=unit.size, code=reason[0], message=reason[1])
+            return
+        held = {path: sha for _, path, role in unit.files() if (sha := self._recorded(path, role)) is not None}
+        needed = {name: held[path] for name, path, role in unit.files() if role != "companion" and path in held}
+        if len(held) == len(list(unit.files())):
+            address = composite(needed) if unit.is_composite else needed[unit.bundle.parts[0]]
+            brief = self._known.model(address)
+            if brief is not None and not brief.deleted:
+                yield known.event(unit.shown, address, unit.size, brief)
+                return
+        found = Found(unit.shown, "file", os.lstat(unit.lead))
+        job = partial(self.intake.prepare_unit, unit, self._adopt, held)
+        self._waiting.append((found, self._pool.submit(job)))
+        yield from self._drain(self._most_waiting)
+
+    def _recorded(self, path: str, role: Role) -> Sha256 | None:
+        """The digest of a file with nothing left to do: a link into the store, or recorded as it stands."""
+        address = self._blobs.contains(os.path.realpath(path)) if os.path.islink(path) else None
+        if address is not None:
+            if not next(iter(self._blobs.files(address)), None) or not self._known.has_content(address):
+                return None
+            self._batch.note_link(path, digest.stamp(os.lstat(path)), address)
+            return Sha256(address)
+        seen = self._known.at(path)
+        if seen is None or seen.sha256 is None or not same_file(seen, os.stat(path)):
+            return None
+        if role != "companion" and self._known.unfinished(seen.sha256, seen.adopted):
+            return None
+        return Sha256(seen.sha256)
 
     def _meet_link(self, found: Found) -> Iterator[Event]:
         target = os.path.realpath(found.path)
@@ -280,9 +328,7 @@ class _Run:
             return "partial_download", "An unfinished download."
         if suffix and suffix not in self._settings.extensions:
             return "extension", f"Files ending in {printable(suffix)} are not models."
-        if any(os.path.lexists(path + control) for control in _CONTROL_FILES):
-            return "partial_download", "A download that is still going on."
-        return None
+        return _going_on(path)
 
     # Results of the slow work, in order
 
@@ -355,6 +401,12 @@ class _Run:
             return "duplicate"
         self.intake.hashed.add(sha256)
         return "added"
+
+
+def _going_on(path: str) -> tuple[str, str] | None:
+    if any(os.path.lexists(path + control) for control in _CONTROL_FILES):
+        return "partial_download", "A download that is still going on."
+    return None
 
 
 def _skipped(found: Found, code: str, message: str) -> FileSeen:

@@ -21,6 +21,7 @@ from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs
 from modelhub.services.judge import Judge
 from modelhub.services.library import content_path
+from modelhub.services.plan import is_whole
 from modelhub.store.engine import Database
 from modelhub.store.found import FoundFiles
 from modelhub.store.health import integrity
@@ -265,9 +266,7 @@ class Upkeep:
         for target in self._targets.all():
             base = expand(target.base_path)
             mine = [link for link in recorded if link.target_id == target.id and link.deployed]
-            broken = [
-                link for link in mine if links.target_of(link.path) != link.source or not os.path.exists(link.path)
-            ]
+            broken = [link for link in mine if not is_whole(link)]
             for link in broken:
                 name = models[link.model_id].filename if link.model_id in models else "a deleted model"
                 what = links.what_stands_at(link.path)

@@ -113,10 +113,22 @@ class FoundFiles:
         return None if row is None else Seen(*row)
 
     def kinds(self) -> dict[str, tuple[Any, ...]]:
-        """What every sound model is by its hash, as the fields of `Kind`; not the deleted ones."""
-        query = f"SELECT {', '.join(Kind._fields)}, file_hash FROM models WHERE state = 'ok' AND NOT deleted"
+        """What every sound model is, by the hash of the file that stands for it: the fields of `Kind`, its address.
+
+        The other files of models of many are given as an empty tuple. Deleted models are left out.
+        """
+        fields = ", ".join(Kind._fields)
+        sound = "m.state = 'ok' AND NOT m.deleted"
+        files = "FROM model_files f JOIN models m ON m.id = f.model_id WHERE"
         with self._database.read() as connection:
-            return {row[-1]: row for row in _plain_rows(connection, query)}
+            query = f"SELECT {fields}, file_hash FROM models m WHERE {sound}"
+            kinds = {row[-1]: row for row in _plain_rows(connection, query)}
+            leads = f"SELECT {fields}, m.file_hash, f.sha256 {files} {sound} AND f.role = 'main'"
+            for *kind, lead in _plain_rows(connection, f"{leads} AND f.sha256 != m.file_hash"):
+                kinds.setdefault(lead, tuple(kind))
+            for (part,) in _plain_rows(connection, f"SELECT f.sha256 {files} {sound} AND f.role != 'main'"):
+                kinds.setdefault(part, ())
+        return kinds
 
     def brief(self, sha256: str) -> Brief | None:
         """The model of this content, if there is one."""
@@ -227,7 +239,7 @@ def mark_missing(connection: Connection) -> None:
     """A model is missing while a content of it is neither stored nor at any place it was found."""
     reachable = (
         "EXISTS (SELECT 1 FROM model_files f JOIN blobs b ON b.sha256 = f.sha256 WHERE f.model_id = models.id"
-        " AND NOT b.stored AND NOT EXISTS"
+        " AND f.role != 'companion' AND NOT b.stored AND NOT EXISTS"
         " (SELECT 1 FROM found_files p WHERE p.sha256 = b.sha256 AND p.present"
         " AND p.adopted NOT IN ('symlink', 'move')))"
     )

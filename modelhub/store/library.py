@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from modelhub.core.errors import Ambiguous, NotFound
@@ -19,10 +19,12 @@ from modelhub.core.types import (
     Model,
     ModelFile,
     ModelFilter,
+    Role,
     Sha256,
 )
 from modelhub.store import schema
 from modelhub.store.engine import Database, now
+from modelhub.store.filters import conditions_of, ways_to_name
 
 _M = schema.models.c
 _COLUMNS = (
@@ -53,6 +55,12 @@ class Content(NamedTuple):
     name: str
     size: int
     stored: bool
+    relative: str
+    role: Role
+
+
+_FILE_ORDER = (schema.model_files.c.role != "main", schema.model_files.c.relative_path)
+"""The file that stands for a model comes first."""
 
 
 class Library:
@@ -63,19 +71,19 @@ class Library:
 
     def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
         """Models that fit, in order; `sort` is one of SORT_KEYS."""
-        query = select(*_COLUMNS).where(*_conditions(wanted)).order_by(*_SORTS[sort]).limit(limit)
+        query = select(*_COLUMNS).where(*conditions_of(wanted)).order_by(*_SORTS[sort]).limit(limit)
         with self._database.read() as connection:
             return _models(connection, connection.execute(query).all())
 
     def count(self, wanted: ModelFilter) -> int:
         with self._database.read() as connection:
-            query = select(func.count()).select_from(schema.models).where(*_conditions(wanted))
+            query = select(func.count()).select_from(schema.models).where(*conditions_of(wanted))
             return connection.execute(query).scalar_one()
 
     def resolve(self, text: str) -> Model:
         """The one model that `text` names: an id, a file name with or without suffix, or a digest's start."""
         with self._database.read() as connection:
-            for condition in _ways_to_name(text):
+            for condition in ways_to_name(text):
                 rows = connection.execute(select(*_COLUMNS).where(condition).limit(6)).all()
                 if len(rows) == 1:
                     return _models(connection, rows)[0]
@@ -104,23 +112,26 @@ class Library:
             blob.autov1,
             blob.stored,
             blob.verified_at,
+            schema.model_files.c.role,
         ).select_from(joined)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(schema.model_files.c.model_id == model_id)).all()
+            query = query.where(schema.model_files.c.model_id == model_id).order_by(*_FILE_ORDER)
+            rows = connection.execute(query).all()
         return [ModelFile(Sha256(row[0]), *row[1:]) for row in rows]
 
     def contents(self, model_ids: Sequence[int] | None = None) -> list[Content]:
         """Where the content of each model is, deleted ones included: in the store, or at a place it was found."""
         joined = schema.model_files.join(schema.blobs)
         blob = schema.blobs.c
-        query = select(schema.model_files.c.model_id, blob.sha256, blob.name_bytes, blob.size, blob.stored).select_from(
-            joined
-        )
+        file = schema.model_files.c
+        query = select(
+            file.model_id, blob.sha256, blob.name_bytes, blob.size, blob.stored, file.relative_path, file.role
+        ).select_from(joined)
         if model_ids is not None:
             query = query.where(schema.model_files.c.model_id.in_(model_ids))
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(schema.model_files.c.id)).all()
-        return [Content(row[0], Sha256(row[1]), os.fsdecode(row[2]), row[3], bool(row[4])) for row in rows]
+            rows = connection.execute(query.order_by(file.model_id, *_FILE_ORDER)).all()
+        return [Content(row[0], Sha256(row[1]), os.fsdecode(row[2]), row[3], bool(row[4]), *row[5:]) for row in rows]
 
     def verified(self, digests: Sequence[str]) -> None:
         """Note that these contents were read whole and found right."""
@@ -130,11 +141,13 @@ class Library:
                     update(schema.blobs).where(schema.blobs.c.sha256 == sha256).values(verified_at=now())
                 )
 
-    def locations(self, sha256: str) -> list[Location]:
-        found = schema.found_files.c
+    def locations(self, model_id: int) -> list[Location]:
+        """Where the file that stands for the model was found."""
+        found, files = schema.found_files.c, schema.model_files.c
+        lead = select(files.sha256).where(files.model_id == model_id, files.role == "main")
         query = select(found.path, found.adopted, found.present, found.first_seen, found.recorded_at)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(found.sha256 == sha256).order_by(found.id)).all()
+            rows = connection.execute(query.where(found.sha256.in_(lead)).order_by(found.id)).all()
         return [Location(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows]
 
     def evidence(self, model_id: int) -> list[Evidence]:
@@ -224,7 +237,7 @@ class Library:
         with self._database.write() as connection:
             for model_id, classified in judged:
                 values = classified_values(classified, rules_digest)
-                values |= _corrected(connection, model_id)
+                values |= corrected(connection, model_id)
                 changed = values | {"reclassify": "", "updated_at": now()}
                 connection.execute(update(schema.models).where(_M.id == model_id).values(changed))
                 connection.execute(delete(schema.evidence).where(schema.evidence.c.model_id == model_id))
@@ -237,7 +250,7 @@ class Library:
             return set(connection.execute(query.where(_M.deleted == 0)).scalars())
 
 
-def _corrected(connection: Connection, model_id: int) -> dict[str, str]:
+def corrected(connection: Connection, model_id: int) -> dict[str, str]:
     c = schema.corrections.c
     rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id)).all()
     values = {CORRECTABLE[row.field]: row.value for row in rows if row.field in CORRECTABLE}
@@ -365,52 +378,3 @@ def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...]) -
         tags=tags,
         candidates=candidates,
     )
-
-
-def _ways_to_name(text: str) -> list[ColumnElement[bool]]:
-    folded = storable(text).casefold()
-    ways: list[ColumnElement[bool]] = [_M.id == int(text)] if text.isdecimal() and len(text) < 19 else []
-    alive = _M.deleted == 0
-    ways += [alive & (_M.filename == storable(text)), alive & (func.casefold(_M.filename) == folded)]
-    ways.append(alive & func.casefold(_M.filename).in_([folded + suffix for suffix in _SUFFIXES]))
-    lower = text.lower()
-    if 4 <= len(lower) <= 64 and set(lower) <= set("0123456789abcdef"):
-        ways.append((_M.file_hash >= lower) & (_M.file_hash < lower + "g"))
-    return ways
-
-
-_SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
-
-
-def _conditions(wanted: ModelFilter) -> list[ColumnElement[bool]]:
-    conditions: list[ColumnElement[bool]] = [_M.deleted == (1 if wanted.deleted else 0)]
-    if wanted.text:
-        text = storable(wanted.text).casefold()
-        fields = (_M.filename, _M.primary_type, _M.base, _M.sub_type, func.coalesce(_M.triggers, ""))
-        found = [func.instr(func.casefold(field), text) > 0 for field in fields]
-        conditions.append(or_(*found, _tagged(schema.tags.c.tag == wanted.text)))
-    lists = (
-        (_M.primary_type, wanted.types), (_M.base, wanted.bases), (_M.sub_type, wanted.sub_types),
-        (_M.file_format, wanted.formats), (_M.state, wanted.states),
-    )  # fmt: skip
-    conditions += [column.in_(values) for column, values in lists if values]
-    if wanted.quantizations:
-        conditions.append(func.lower(_M.quantization).in_([name.lower() for name in wanted.quantizations]))
-    if wanted.tags:
-        conditions.append(_tagged(schema.tags.c.tag.in_(wanted.tags)))
-    bounds = (
-        (wanted.min_size, _M.file_size.__ge__), (wanted.max_size, _M.file_size.__le__),
-        (wanted.min_confidence, _M.confidence.__ge__), (wanted.max_confidence, _M.confidence.__le__),
-    )  # fmt: skip
-    conditions += [compare(bound) for bound, compare in bounds if bound is not None]
-    if wanted.missing is not None:
-        conditions.append(_M.missing == wanted.missing)
-    if wanted.deployed is not None:
-        links = schema.deploy_links.c
-        linked = exists().where(links.model_id == _M.id, links.is_deployed == 1)
-        conditions.append(linked if wanted.deployed else ~linked)
-    return conditions
-
-
-def _tagged(condition: ColumnElement[bool]) -> ColumnElement[bool]:
-    return exists().where(schema.tags.c.model_id == _M.id, condition)

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from modelhub.core.events import Outcome
 from modelhub.core.names import storable
-from modelhub.core.types import Classified, Digests, Stamp
+from modelhub.core.types import Classified, Digests, Role, Stamp
 from modelhub.store import library, schema
 from modelhub.store.engine import now
 
@@ -35,38 +35,103 @@ class Brief(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """One file whose content is known, to be recorded. `stored`: its content is in the store, under `name`."""
+class FileEntry:
+    """One file whose content is known, at the place where it was found. `name`: relative to its model.
+
+    `stored`: its content is in the store, under `stored_name`. `recorded`: its content has a row already.
+    """
 
     path: str
     name: str
+    role: Role
     stamp: Stamp
     adopted: str
     stored: bool
+    stored_name: str
     digests: Digests
     sample: str
+    recorded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One model to be recorded: its address and bytes in `digests`, and its files, the leading one first."""
+
+    name: str
+    digests: Digests
     classified: Classified
+    files: tuple[FileEntry, ...]
     same_file: bool = False
 
 
 def record_one(
     connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]
 ) -> tuple[Outcome, Brief]:
-    _put_blob(connection, entry)
-    models = schema.models
-    sha256 = entry.digests.sha256
-    query = select(*BRIEF, models.c.id).where(models.c.file_hash == sha256)
-    row = connection.execute(query).first()
+    for file in entry.files:
+        if not file.recorded:
+            _put_blob(connection, file)
+    row = _existing(connection, entry)
+    model_id = _insert_model(connection, entry, rules_digest) if row is None else row.id
     if row is None:
-        model_id = _insert_model(connection, entry, rules_digest)
         new.append((model_id, entry.classified))
+    elif row.file_hash != entry.digests.sha256:
+        _follow(connection, entry, row, rules_digest)
     elif row.deleted:
-        connection.execute(update(models).where(models.c.id == row.id).values(deleted=False, updated_at=now()))
+        connection.execute(update(schema.models).where(_M.id == row.id).values(deleted=False, updated_at=now()))
+    _put_files(connection, entry, model_id)
     outcome = _outcome(connection, entry, row)
-    put_place(
-        connection, entry.path, entry.stamp, sha256=sha256, outcome=outcome, adopted=entry.adopted, sample=entry.sample
-    )
-    return outcome, brief_of(entry.classified) if row is None else Brief(*row[:-1])
+    for file in entry.files:
+        put_place(
+            connection, file.path, file.stamp, sha256=file.digests.sha256, outcome=outcome, adopted=file.adopted,
+            sample=file.sample,
+        )  # fmt: skip
+    same = row is not None and row.file_hash == entry.digests.sha256
+    return outcome, Brief(*row[: len(BRIEF)]) if same else brief_of(entry.classified)
+
+
+def _existing(connection: Connection, entry: Entry) -> Any:
+    """The row of this model, or of what it was before a part was added, changed or came back."""
+    query = select(*BRIEF, _M.id, _M.file_hash, _M.filename)
+    row = connection.execute(query.where(_M.file_hash == entry.digests.sha256)).first()
+    if row is not None or len(entry.files) == 1 or entry.files[0].digests.sha256 == entry.digests.sha256:
+        return row
+    files = schema.model_files.c
+    places = schema.found_files.c
+    here = [os.fsencode(file.path) for file in entry.files]
+    leads = connection.execute(select(places.sha256).where(places.path_bytes.in_(here))).scalars().all()
+    led = select(files.model_id).where(files.role == "main", files.sha256.in_(leads))
+    names = {file.name for file in entry.files}
+    for row in connection.execute(query.where(_M.id.in_(led), _M.deleted == 0, _M.filename == storable(entry.name))):
+        held = connection.execute(
+            select(files.relative_path).where(files.model_id == row.id, files.role != "companion")
+        )
+        if {storable(name) for name in names} & set(held.scalars()) and row.file_hash not in leads:
+            return row
+    return None
+
+
+def _follow(connection: Connection, entry: Entry, row: Any, rules_digest: str) -> None:
+    """The same model with other files: its id, tags, notes and corrections stay."""
+    values = library.classified_values(entry.classified, rules_digest) | library.corrected(connection, row.id)
+    values |= {"file_hash": entry.digests.sha256, "file_size": entry.digests.size, "updated_at": now()}
+    connection.execute(update(schema.models).where(_M.id == row.id).values(values))
+    files, said = schema.model_files, schema.evidence
+    connection.execute(files.delete().where(files.c.model_id == row.id))
+    connection.execute(said.delete().where(said.c.model_id == row.id))
+    library.store_evidence(connection, [(row.id, entry.classified)])
+
+
+def _put_files(connection: Connection, entry: Entry, model_id: int) -> None:
+    for file in entry.files:
+        values = {"sha256": file.digests.sha256, "role": file.role}
+        row = values | {"model_id": model_id, "relative_path": storable(file.name)}
+        if len(entry.files) == 1:
+            held = select(schema.model_files.c.id).where(schema.model_files.c.model_id == model_id)
+            if connection.execute(held).first() is not None:
+                continue  # a second copy under another name
+        statement = upsert(schema.model_files).values(row)
+        statement = statement.on_conflict_do_update(index_elements=["model_id", "relative_path"], set_=values)
+        connection.execute(statement)
 
 
 def brief_of(classified: Classified) -> Brief:
@@ -93,53 +158,49 @@ def _outcome(connection: Connection, entry: Entry, row: Any) -> Outcome:
         return "added"
     if row.deleted:
         return "restored"
-    here = select(_F.sha256).where(_F.path_bytes == os.fsencode(entry.path))
-    again = entry.same_file or connection.execute(here).scalar() == entry.digests.sha256
+    lead = entry.files[0]
+    here = select(_F.sha256).where(_F.path_bytes == os.fsencode(lead.path))
+    again = entry.same_file or connection.execute(here).scalar() == lead.digests.sha256
     return "known" if again else "duplicate"
 
 
-def _put_blob(connection: Connection, entry: Entry) -> None:
+def _put_blob(connection: Connection, file: FileEntry) -> None:
     statement = upsert(schema.blobs).values(
-        sha256=entry.digests.sha256,
-        name=storable(entry.name),
-        name_bytes=os.fsencode(entry.name),
-        size=entry.digests.size,
-        blake3=entry.digests.blake3,
-        autov1=entry.digests.autov1,
+        sha256=file.digests.sha256,
+        name=storable(file.stored_name),
+        name_bytes=os.fsencode(file.stored_name),
+        size=file.digests.size,
+        blake3=file.digests.blake3,
+        autov1=file.digests.autov1,
         autov3="",
         crc32="",
-        stored=entry.stored,
+        stored=file.stored,
         verified_at=now(),
         created_at=now(),
     )
     new = statement.excluded
     known = {"blake3": new.blake3, "autov1": new.autov1}
-    if entry.stored:
+    if file.stored:
         known |= {"stored": new.stored, "name": new.name, "name_bytes": new.name_bytes}
     connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=known))
 
 
 def _insert_model(connection: Connection, entry: Entry, rules_digest: str) -> int:
-    name = storable(os.path.basename(entry.path))
+    name = storable(entry.name)
     values = library.classified_values(entry.classified, rules_digest) | {
         "file_hash": entry.digests.sha256,
         "reclassify": "",
         "deleted": False,
         "filename": name,
         "file_size": entry.digests.size,
-        "file_extension": storable(PurePath(name).suffix.lower()),
+        "file_extension": storable(PurePath(entry.files[0].name).suffix.lower()),
         "created_at": now(),
         "updated_at": now(),
         "external_score": 0.0,
         "missing": False,
         "notes": "",
     }
-    model_id = connection.execute(insert(schema.models).values(values)).inserted_primary_key
-    if model_id is None:
-        raise AssertionError
-    file = {"model_id": model_id[0], "sha256": entry.digests.sha256, "relative_path": name}
-    connection.execute(insert(schema.model_files).values(file))
-    return int(model_id[0])
+    return int(connection.execute(insert(schema.models).values(values).returning(_M.id)).scalar_one())
 
 
 def put_place(

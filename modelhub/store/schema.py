@@ -93,6 +93,7 @@ model_files = Table(
     _model_id(),
     Column("sha256", Text, ForeignKey("blobs.sha256"), nullable=False),
     Column("relative_path", Text, nullable=False),
+    Column("role", Text, nullable=False),
 )
 
 found_files = Table(

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from modelhub.core.deployment import Link, MakeLink, Target
+from modelhub.core.deployment import Link, LinkFile, MakeLink, Target
 from modelhub.core.errors import Conflict, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.core.types import Sha256
@@ -99,25 +100,27 @@ class Targets:
             select(
                 _L.model_id, _L.target_id, _L.deploy_path, _L.source_path, _L.is_deployed, schema.models.c.file_hash,
                 schema.deploy_link_files.c.path_bytes, schema.deploy_link_files.c.source_bytes,
+                schema.deploy_link_files.c.sha256,
             )
             .join(schema.models, schema.models.c.id == _L.model_id)
             .outerjoin(schema.deploy_link_files, schema.deploy_link_files.c.link_id == _L.id)
-            .order_by(_L.id)
+            .order_by(_L.id, schema.deploy_link_files.c.id)
         )  # fmt: skip
         if target_ids is not None:
             query = query.where(_L.target_id.in_(list(target_ids)))
+        found: dict[tuple[int, int], Link] = {}
         with self._database.read() as connection:
-            return [
-                Link(
-                    model_id=row[0],
-                    target_id=row[1],
-                    path=os.fsdecode(row[6]) if row[6] else row[2],
-                    source=os.fsdecode(row[7]) if row[7] else row[3],
-                    deployed=bool(row[4]),
-                    sha256=Sha256(row[5]),
-                )
-                for row in connection.execute(query)
-            ]
+            for row in connection.execute(query):
+                path = os.fsdecode(row[6]) if row[6] else row[2]
+                source = os.fsdecode(row[7]) if row[7] else row[3]
+                sha256 = Sha256(row[8] or row[5])
+                first = found.get((row[0], row[1]))
+                if first is None:
+                    found[row[0], row[1]] = Link(row[0], row[1], path, source, bool(row[4]), sha256)
+                else:
+                    more = (*first.more, LinkFile(path, source, sha256))
+                    found[row[0], row[1]] = replace(first, more=more)
+        return list(found.values())
 
     def intend(self, steps: Sequence[MakeLink], target_ids: Mapping[str, int]) -> None:
         """Record links before they are made, so that none is ever made untracked."""
@@ -179,10 +182,13 @@ def _put(connection: Connection, step: MakeLink, target_id: int, *, deployed: bo
     ).scalar_one()
     files = schema.deploy_link_files
     connection.execute(delete(files).where(files.c.link_id == link_id))
-    file = {
-        "link_id": link_id,
-        "sha256": step.sha256,
-        "path_bytes": os.fsencode(step.path),
-        "source_bytes": os.fsencode(step.source),
-    }
-    connection.execute(insert(files).values(file))
+    rows = [
+        {
+            "link_id": link_id,
+            "sha256": file.sha256,
+            "path_bytes": os.fsencode(file.path),
+            "source_bytes": os.fsencode(file.source),
+        }
+        for file in step.files
+    ]
+    connection.execute(insert(files), rows)

@@ -196,7 +196,7 @@ def test_content_is_staged_and_published_read_only(tmp_path: Path, keep: bool) -
     blobs = Blobs(places)
     with Staging(places) as staging, digest.open_regular(str(source)) as stream:
         digests = digest.digests(stream)
-        staged = staging.place(stream, str(source), digests, keep=keep)
+        staged = staging.place(stream, str(source), digests, "copy" if keep else "second_name")
         assert blobs.publish([staged]) == set()
     stored = Path(blobs.find(digests.sha256, digests.size) or "")
     assert stored.read_bytes() == source.read_bytes()
@@ -212,7 +212,7 @@ def test_content_that_was_written_to_after_hashing_is_not_published(tmp_path: Pa
     source.write_bytes(b"content" * 1000)
     blobs = Blobs(places)
     with Staging(places) as staging, digest.open_regular(str(source)) as stream:
-        staged = staging.place(stream, str(source), digest.digests(stream), keep=False)
+        staged = staging.place(stream, str(source), digest.digests(stream), "second_name")
         source.write_bytes(b"other")
         assert blobs.publish([staged]) == {staged.path}
     assert list(places.models.iterdir()) == []

@@ -1,0 +1,145 @@
+"""A model of many files, inspected as one: tensors of all its parts, and what its describing files say."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO
+
+import yaml
+
+from modelhub.core.types import Inspection, MetaValue, State, Tensor
+from modelhub.formats import onnx
+from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
+from modelhub.formats.inspect import inspect
+
+Open = Callable[[str], AbstractContextManager[tuple[BinaryIO, int]]]
+"""Opens a part by its relative name: the stream, and the file's bytes."""
+
+Sizes = Mapping[str, int]
+"""Bytes of each file by relative name."""
+
+_MAX_WEIGHTS = 1000
+_MAX_KEYS = 500
+_MAX_TEXT = 4000
+_MAX_CARD = 1 << 17
+_FRONT = "---"
+_MAIN_COMPONENTS = ("transformer", "unet", "prior", "decoder")
+_NESTED = {
+    "text_config", "vision_config", "audio_config", "quantization_config", "llm_config", "thinker_config",
+    "rope_scaling", "audio", "espeak", "language", "inference", "quantization", "generator_params", "encoder",
+    "decoder",
+}  # fmt: skip
+_CARD = ("license", "pipeline_tag", "library_name", "base_model", "language", "datasets", "tags", "model_name")
+_DESCRIBING = {
+    "config.json": "config", "adapter_config.json": "adapter", "tokenizer_config.json": "tokenizer",
+    "generation_config.json": "generation", "model_index.json": "index", "preprocessor_config.json": "preprocessor",
+    "metadata.json": "metadata", "quantize_config.json": "quantize", "params.json": "params",
+    "config_sentence_transformers.json": "sentence_transformers", "trainer_state.json": "trainer",
+    "sentence_bert_config.json": "sentence_bert",
+}  # fmt: skip
+_WORST: tuple[State, ...] = ("unsafe", "broken")
+
+
+def inspect_bundle(bundle: Bundle, folder: Folder, sizes: Sizes, open_part: Open) -> Inspection:
+    """One inspection for all parts. A missing or damaged part makes the whole `broken`, and is named."""
+    parts = [name for name in bundle.parts if _holds_weights(name)][:_MAX_WEIGHTS]
+    inspected = {name: _part(name, open_part) for name in parts}
+    size = sum(sizes.get(name, 0) for name in bundle.parts)
+    metadata = dict(_described(bundle, folder))
+    tensors: dict[str, Tensor] = {}
+    for name, one in inspected.items():
+        if bundle.kind != "diffusers" or name.split("/", 1)[0] in _main_components(bundle):
+            tensors |= one.tensors
+            metadata = {**one.metadata, **metadata}
+    container = _container(bundle, inspected)
+    whole = Inspection(container, size, tensors=tensors, metadata=metadata)
+    return _judged(whole, bundle, inspected, sizes)
+
+
+def _judged(whole: Inspection, bundle: Bundle, inspected: Mapping[str, Inspection], sizes: Sizes) -> Inspection:
+    """The worst that is true of a part is true of the whole."""
+    for state in _WORST:
+        for name, one in inspected.items():
+            if one.state == state:
+                return replace(whole, state=state, code=one.code, message=f"{name}: {one.message}")
+    absent = list(bundle.missing)
+    for name, one in inspected.items():
+        beside = PurePosixPath(name).parent
+        listed = str(one.metadata.get(onnx.EXTERNAL, "")).split("\n")
+        absent += [str(beside / data) for data in listed if data and str(beside / data) not in sizes]
+        if one.state == "not_model":
+            return replace(whole, state="broken", code=one.code, message=f"{name}: {one.message}")
+    if absent:
+        shown = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
+        verb = "is" if len(absent) == 1 else "are"
+        return replace(whole, state="broken", code="missing_part", message=f"{shown} {verb} missing.")
+    return whole
+
+
+def _part(name: str, open_part: Open) -> Inspection:
+    with open_part(name) as (stream, size):
+        return inspect(stream, size, name)
+
+
+def _holds_weights(name: str) -> bool:
+    return name.lower().endswith((*WEIGHTS, ".tflite", ".mlmodel")) and not name.endswith(".index.json")
+
+
+def _main_components(bundle: Bundle) -> tuple[str, ...]:
+    folders = {name.split("/", 1)[0] for name in bundle.parts}
+    return tuple(name for name in _MAIN_COMPONENTS if name in folders)[:1] or tuple(sorted(folders))
+
+
+def _container(bundle: Bundle, inspected: dict[str, Inspection]) -> str:
+    if bundle.whole:
+        return bundle.kind
+    if bundle.parts[0].endswith(".xml"):
+        return "openvino"
+    return next((one.container for one in inspected.values()), bundle.kind)
+
+
+def _described(bundle: Bundle, folder: Folder) -> Iterator[tuple[str, MetaValue]]:
+    """What the describing files say, each under a prefix of its own."""
+    if not bundle.whole:
+        voice = f"{bundle.parts[0]}.json"
+        yield from _flat("voice", folder.json(voice)) if voice in bundle.parts else ()
+        return
+    for name, prefix in _DESCRIBING.items():
+        yield from _flat(prefix, folder.json(name))
+    if folder.has("tokenizer.json") or folder.has("tokenizer.model"):
+        yield "tokenizer.present", True
+    for component in _main_components(bundle) if bundle.kind == "diffusers" else ():
+        yield from _flat("config", folder.json(f"{component}/config.json"))
+    yield from _card(folder.text("README.md"))
+
+
+def _flat(prefix: str, value: Any) -> Iterator[tuple[str, MetaValue]]:
+    if not isinstance(value, dict):
+        return
+    for key, inner in list(value.items())[:_MAX_KEYS]:
+        name = f"{prefix}.{key}"
+        if key == "chat_template":
+            yield name, True
+        elif isinstance(inner, str):
+            yield name, inner[:_MAX_TEXT]
+        elif isinstance(inner, bool | int | float):
+            yield name, inner
+        elif isinstance(inner, list) and inner:
+            shown = [str(one) for one in inner[:20] if isinstance(one, str | int | float)]
+            yield (name, ", ".join(shown)[:_MAX_TEXT]) if shown else (f"{name}.length", len(inner))
+        elif isinstance(inner, dict) and key in _NESTED and prefix.count(".") < 2:
+            yield from _flat(name, inner)
+
+
+def _card(text: str) -> Iterator[tuple[str, MetaValue]]:
+    """The YAML between the first two lines of dashes of a model card."""
+    if not text.startswith(_FRONT):
+        return
+    front = text[len(_FRONT) : _MAX_CARD].split(f"\n{_FRONT}", 1)[0]
+    try:
+        told = yaml.safe_load(front)
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return
+    if isinstance(told, dict):
+        yield from _flat("card", {key: told[key] for key in _CARD if key in told})

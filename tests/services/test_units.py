@@ -1,0 +1,180 @@
+"""Models of many files in the library: adopted, found again, deployed, removed as one."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from modelhub.core.types import Adopt, ModelFilter
+from modelhub.services.hub import Hub
+from tests import build
+from tests.conftest import finish, scan
+from tests.formats.test_bundles import write_llama
+
+
+def only(hub: Hub, text: str = "") -> str:
+    (model,) = hub.models.find(ModelFilter(text=text))
+    return model.filename
+
+
+@pytest.mark.parametrize("adopt", ["symlink", "copy", "reference", "move", "hardlink"])
+def test_a_folder_is_one_model_and_a_second_scan_knows_it(hub: Hub, tmp_path: Path, adopt: Adopt) -> None:
+    place = write_llama(tmp_path / "in/Llama-tiny")
+    first = scan(hub, tmp_path / "in", adopt=adopt)
+    assert first.outcomes() == {"Llama-tiny": "added"}
+    assert only(hub) == "Llama-tiny"
+    details = hub.models.details("Llama-tiny")
+    assert {file.name: file.role for file in details.files}["README.md"] == "companion"
+    assert [file.role for file in details.files][0] == "main"
+    if adopt != "move":
+        again = scan(hub, tmp_path / "in", adopt=adopt)
+        assert again.outcomes() == {"Llama-tiny/model-00001-of-00002.safetensors": "known"}
+        assert (place / "config.json").read_text().startswith("{")
+    assert not finish(hub.upkeep.verify()).problems
+
+
+def test_files_that_models_share_are_stored_once(hub: Hub, tmp_path: Path) -> None:
+    one = write_llama(tmp_path / "in/one")
+    two = write_llama(tmp_path / "in/two")
+    build.safetensors(two / "model-00001-of-00002.safetensors", {"model.embed_tokens.weight": (16, 8)}, mark="other")
+    scan(hub, tmp_path / "in")
+    assert len(hub.models.find(ModelFilter())) == 2
+    assert os.path.realpath(one / "config.json") == os.path.realpath(two / "config.json")
+
+
+def test_what_goes_along_is_copied_and_stays_writable(hub: Hub, tmp_path: Path) -> None:
+    build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
+    (tmp_path / "in/a.yaml").write_text("model: {}\n")
+    scan(hub, tmp_path / "in")
+    assert (tmp_path / "in/a.safetensors").is_symlink()
+    assert not (tmp_path / "in/a.yaml").is_symlink()
+    assert os.access(tmp_path / "in/a.yaml", os.W_OK)
+    assert [file.role for file in hub.models.details("a.safetensors").files] == ["main", "companion"]
+
+
+def test_a_companion_that_comes_later_joins_its_model(hub: Hub, tmp_path: Path) -> None:
+    build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
+    scan(hub, tmp_path / "in")
+    (tmp_path / "in/a.preview.png").write_bytes(b"\x89PNG")
+    scan(hub, tmp_path / "in")
+    (tmp_path / "in/a.preview.png").write_bytes(b"\x89PNG changed")
+    assert scan(hub, tmp_path / "in").outcomes() == {"a.safetensors": "known"}
+    details = hub.models.details("a.safetensors")
+    assert [(file.name, file.size) for file in details.files][1] == ("a.preview.png", 12)
+
+
+def test_a_missing_shard_is_named_and_the_model_heals_when_it_comes(hub: Hub, tmp_path: Path) -> None:
+    whole = write_llama(tmp_path / "whole")
+    place = tmp_path / "in/Tiny"
+    place.mkdir(parents=True)
+    for name in ("config.json", "tokenizer.json", "README.md", "model-00001-of-00002.safetensors"):
+        shutil.copy(whole / name, place / name)
+    assert scan(hub, tmp_path / "in").outcomes() == {"Tiny": "broken"}
+    (model,) = hub.models.find(ModelFilter())
+    assert (model.code, "model-00002-of-00002.safetensors" in model.message) == ("missing_part", True)
+    assert scan(hub, tmp_path / "in").outcomes() == {"Tiny": "broken"}
+    hub.models.correct("Tiny", fields={}, add_tags=["mine"])
+    shutil.copy(whole / "model-00002-of-00002.safetensors", place)
+    scan(hub, tmp_path / "in")
+    (healed,) = hub.models.find(ModelFilter())
+    assert (healed.id, healed.state, healed.tags) == (model.id, "ok", ("mine",))
+
+
+def test_an_edited_card_does_not_make_another_model(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in")
+    (before,) = hub.models.find(ModelFilter())
+    (place / "README.md").write_text("# other words\n")
+    scan(hub, tmp_path / "in")
+    (after,) = hub.models.find(ModelFilter())
+    assert (before.id, before.sha256) == (after.id, after.sha256)
+
+
+def test_a_part_that_vanishes_makes_the_model_missing_and_a_companion_does_not(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in", adopt="reference")
+    (place / "README.md").unlink()
+    scan(hub, tmp_path / "in", adopt="reference")
+    assert [model.missing for model in hub.models.find(ModelFilter())] == [False]
+    shutil.move(place / "model-00002-of-00002.safetensors", tmp_path)
+    scan(hub, tmp_path / "in", adopt="reference")
+    assert True in [model.missing or model.state == "broken" for model in hub.models.find(ModelFilter())]
+
+
+def test_a_folder_deploys_as_a_folder_of_links_and_leaves_nothing_behind(hub: Hub, tmp_path: Path) -> None:
+    write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in")
+    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 1
+    linked = tmp_path / "app/llm/Tiny"
+    assert (linked / "model-00002-of-00002.safetensors").is_symlink()
+    assert (linked / "config.json").read_text().startswith("{")
+    assert hub.deployment.plan(["plain"]).links == ()
+    assert [status.deployed for status in hub.deployment.status() if status.name == "plain"] == [1]
+    (linked / "mine.txt").write_text("a file of the user's")
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["plain"])))
+    assert [path.name for path in linked.iterdir()] == ["mine.txt"]
+    (linked / "mine.txt").unlink()
+
+
+def test_shards_and_companions_are_linked_beside_one_another(hub: Hub, tmp_path: Path) -> None:
+    build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
+    (tmp_path / "in/a.yaml").write_text("model: {}\n")
+    scan(hub, tmp_path / "in")
+    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    finish(hub.deployment.apply(hub.deployment.plan(["plain"])))
+    assert sorted(path.name for path in (tmp_path / "app/lora").iterdir()) == ["a.safetensors", "a.yaml"]
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["plain"])))
+    assert list((tmp_path / "app/lora").iterdir()) == []
+
+
+def test_an_interrupted_deployment_of_many_links_is_finished_by_the_next(hub: Hub, tmp_path: Path) -> None:
+    write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in")
+    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    (step,) = hub.deployment.plan(["plain"]).links
+    linked = step.files[-1]
+    os.makedirs(os.path.dirname(linked.path))
+    os.symlink(linked.source, linked.path)
+    assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 1
+    assert all(os.path.realpath(path) == os.path.realpath(source) for path, source, _ in step.files)
+
+
+def test_a_dry_run_foresees_folders_as_one(hub: Hub, tmp_path: Path) -> None:
+    write_llama(tmp_path / "in/Tiny")
+    assert scan(hub, tmp_path / "in", dry_run=True).outcomes() == {"Tiny": "added"}
+    assert hub.models.find(ModelFilter()) == []
+
+
+def test_models_of_many_are_judged_again_from_the_store(hub: Hub, tmp_path: Path) -> None:
+    write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in")
+    shutil.rmtree(tmp_path / "in")
+    models = hub.models.find(ModelFilter())
+    done = finish(hub.models.reclassify(models))
+    assert (done.changed, done.unreachable) == (0, 0)
+
+
+def test_strict_ways_to_adopt_say_why_they_cannot(
+    new_hub: Callable[[], Hub], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from modelhub.files import links
+
+    monkeypatch.setattr(links, "hard_link", lambda source, target: False)
+    monkeypatch.setattr(links, "reflink", lambda source, target: False)
+    build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
+    for adopt in ("hardlink", "reflink"):
+        found = scan(new_hub(), tmp_path / "in", adopt=adopt)  # type: ignore[arg-type]
+        assert (found.files["a.safetensors"].outcome, found.files["a.safetensors"].code) == ("failed", "cannot_link")
+        assert (tmp_path / "in/a.safetensors").is_file()
+
+
+def test_a_hard_link_shares_the_content_with_the_original(hub: Hub, tmp_path: Path) -> None:
+    build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
+    scan(hub, tmp_path / "in", adopt="hardlink")
+    (stored,) = hub.places.models.glob("*/a.safetensors")
+    assert os.path.samefile(stored, tmp_path / "in/a.safetensors")
+    assert not (tmp_path / "in/a.safetensors").is_symlink()
+    assert scan(hub, tmp_path / "in", adopt="hardlink").outcomes() == {"a.safetensors": "known"}
