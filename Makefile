@@ -12,8 +12,8 @@ $(VENV)/.made: pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	touch $@
 
-run: $(VENV)/.made   ## a sample library, scanned and deployed, and its tables
-	$(BIN)/python -m tests.sample
+run: $(VENV)/.made   ## a sample library, scanned and deployed, in the terminal interface or as tables
+	$(BIN)/modelhub demo demo
 
 test: $(VENV)/.made  ## every test but the deep ones
 	$(BIN)/python -m pytest -m "not deep" -n auto

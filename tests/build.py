@@ -3,84 +3,16 @@
 Tensors are sparse: a file may claim gigabytes and take a few kilobytes on disk.
 """
 
-import io
-import json
 import os
 import pickle
-import struct
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from math import prod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "F8_E4M3": 8, "I64": 64, "U8": 8}
-Shapes = Mapping[str, Sequence[int]]
+from modelhub.samples.writers import Shapes, gguf, onnx, safetensors
 
-
-def safetensors(
-    path: Path, shapes: Shapes, *, dtype: str = "F16", metadata: Mapping[str, str] | None = None, mark: str = ""
-) -> Path:
-    """A valid sparse safetensors file. `mark` goes into the first bytes of the data, to tell contents apart."""
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    offset = 0
-    for name, shape in shapes.items():
-        size = prod(shape) * BITS[dtype] // 8
-        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [offset, offset + size]}
-        offset += size
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        stream.write(struct.pack("<Q", len(text)) + text)
-        start = stream.tell()
-        stream.write(os.fsencode(mark or path.name)[:offset])
-        stream.truncate(start + offset)
-    return path
-
-
-def gguf(
-    path: Path,
-    pairs: Mapping[str, Any],
-    tensors: Mapping[str, tuple[Sequence[int], int]] | None = None,
-    *,
-    version: int = 3,
-) -> Path:
-    """A GGUF file; tensors are name -> (shape innermost first, ggml type 0 or 1)."""
-    tensors = tensors or {}
-    out = io.BytesIO()
-    out.write(b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(pairs)))
-    for key, value in pairs.items():
-        out.write(_text(key) + _value(value))
-    offset = 0
-    for name, (shape, kind) in tensors.items():
-        dims = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
-        out.write(_text(name) + dims + struct.pack("<IQ", kind, offset))
-        offset += -(-prod(shape) * (4, 2)[kind] // 32) * 32
-    out.write(b"\0" * (-out.tell() % 32))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as stream:
-        stream.write(out.getvalue())
-        stream.truncate(out.tell() + offset)
-    return path
-
-
-def _text(text: str) -> bytes:
-    encoded = text.encode()
-    return struct.pack("<Q", len(encoded)) + encoded
-
-
-def _value(value: Any) -> bytes:
-    if isinstance(value, bool):
-        return struct.pack("<IB", 7, value)
-    if isinstance(value, int):
-        return struct.pack("<II", 4, value)
-    if isinstance(value, float):
-        return struct.pack("<If", 6, value)
-    if isinstance(value, str):
-        return struct.pack("<I", 8) + _text(value)
-    items = b"".join(_text(item) for item in value)
-    return struct.pack("<IIQ", 9, 8, len(value)) + items
+__all__ = ["Shapes", "gguf", "onnx", "safetensors"]
 
 
 def torch_zip(path: Path, pickled: bytes) -> Path:
@@ -93,42 +25,11 @@ def torch_zip(path: Path, pickled: bytes) -> Path:
     return path
 
 
-def _field(number: int, content: bytes | int) -> bytes:
-    """One field of a protobuf message."""
-    if isinstance(content, int):
-        return _varint(number << 3) + _varint(content)
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes((*out, value))
-
-
-def onnx(path: Path, shapes: Shapes | None = None, *, external: str = "") -> Path:
-    """An ONNX model with float weights, in the file `external` if that is named."""
-    graph = _field(1, _field(4, b"Conv")) + _field(2, b"graph") + _field(11, _field(1, b"input"))
-    for name, shape in (shapes or {"w": (2, 2)}).items():
-        tensor = b"".join(_field(1, side) for side in shape) + _field(2, 1) + _field(8, name.encode())
-        if external:
-            tensor += _field(13, _field(1, b"location") + _field(2, external.encode())) + _field(14, 1)
-        else:
-            tensor += _field(9, bytes(4 * prod(shape)))
-        graph += _field(5, tensor)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_field(1, 8) + _field(2, b"pytorch") + _field(7, graph))
-    return path
-
-
 class _Attack:
     def __init__(self, command: str) -> None:
         self._command = command
 
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        import os
 
         return os.system, (self._command,)
 
@@ -242,10 +143,10 @@ def llm_pairs(architecture: str, name: str, *, file_type: int = 1, context: int 
 
 
 LLM_TENSORS = {
-    "token_embd.weight": ((64, 1024), 1),
-    "blk.0.attn_q.weight": ((64, 64), 1),
-    "output_norm.weight": ((64,), 0),
-    "output.weight": ((64, 1024), 1),
+    "token_embd.weight": ((1024, 64), "F16"),
+    "blk.0.attn_q.weight": ((64, 64), "F16"),
+    "output_norm.weight": ((64,), "F32"),
+    "output.weight": ((1024, 64), "F16"),
 }
 
 _SD15 = (
@@ -288,47 +189,6 @@ SAMPLES: dict[str, tuple[str, Any]] = {
 }
 """Path -> (type it is, its tensors): files that every scan can take."""
 
-GGUF_SAMPLES = {
-    "llm/Llama-3.2-3B-Instruct-F16.gguf": ("llm", llm_pairs("llama", "Llama 3.2 3B Instruct"), LLM_TENSORS),
-    "llm/qwen2.5-0.5b-instruct-fp16.gguf": ("llm", llm_pairs("qwen2", "Qwen2.5 0.5B Instruct"), LLM_TENSORS),
-    "llm/nomic-embed-text-v1.5.gguf": (
-        "embedding_model",
-        llm_pairs("nomic-bert", "nomic-embed-text-v1.5"),
-        LLM_TENSORS,
-    ),
-    "llm/ggml-vocab-only.gguf": ("tokenizer_only", llm_pairs("llama", "vocabulary"), {}),
-}
-
 
 def write_sample(folder: Path, name: str) -> Path:
     return safetensors(folder / name, SAMPLES[name][1])
-
-
-def write_samples(folder: Path) -> Iterator[Path]:
-    """Every sample, and what a scan must cope with beside them."""
-    for name in SAMPLES:
-        yield write_sample(folder, name)
-    for name, (_, pairs, tensors) in GGUF_SAMPLES.items():
-        yield gguf(folder / name, pairs, tensors)
-    yield from write_oddities(folder)
-
-
-def write_oddities(folder: Path) -> Iterator[Path]:
-    """A copy, a pointer, a web page, a truncated file, a harmless and a malicious pickle."""
-    odd = folder / "odd"
-    odd.mkdir(parents=True, exist_ok=True)
-    copy = odd / "add_detail (1).safetensors"
-    copy.write_bytes((folder / "loras/add_detail.safetensors").read_bytes())
-    yield copy
-    pointer = odd / "big.safetensors"
-    pointer.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 4265146304\n")
-    yield pointer
-    page = odd / "login.safetensors"
-    page.write_text("<!DOCTYPE html><html><title>Log in</title></html>")
-    yield page
-    whole = safetensors(odd / "cut_off.safetensors", SDXL_LORA)
-    with whole.open("r+b") as stream:
-        stream.truncate(whole.stat().st_size // 2)
-    yield whole
-    yield torch_zip(odd / "4x-old-upscaler.pth", STATE_DICT)
-    yield torch_zip(odd / "free_model.ckpt", malicious_pickle("false"))

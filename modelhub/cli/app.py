@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("modelhub.cli.upkeep:verify", "Read every stored file and prove it whole."),
     "doctor": ("modelhub.cli.upkeep:doctor", "Check everything and say what to do."),
     "db": ("modelhub.cli.upkeep:db", "Status, upgrade and backup of the databases."),
+    "tui": ("modelhub.cli.interface:tui", "Open the terminal interface; `modelhub` alone does the same."),
+    "demo": ("modelhub.cli.interface:demo", "Build a sample library and show what ModelHub does."),
     "paths": ("modelhub.cli.settings:paths", "Show where everything is."),
     "config": ("modelhub.cli.settings:config", "Show the effective settings."),
     "completion": ("modelhub.cli.settings:completion", "Print the completion script of a shell."),

@@ -23,6 +23,8 @@ _WORDS = {
     "move": "move in",
     "copy": "copy in",
     "reference": "index in place",
+    "hardlink": "become hard links in the hub",
+    "reflink": "be shared copy-on-write",
 }
 
 

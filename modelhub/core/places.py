@@ -64,3 +64,17 @@ class HubPlaces:
     @property
     def config(self) -> Path:
         return self.root / "config.yaml"
+
+
+def completed(typed: str) -> str | None:
+    """`typed` and the rest of the first folder in order of name that starts with it, with a closing slash."""
+    above, start = os.path.split(os.path.expanduser(typed))
+    if not above:
+        return None
+    try:
+        names = sorted(entry.name for entry in os.scandir(above) if entry.is_dir())
+    except OSError:
+        return None
+    fitting = (name for name in names if name.startswith(start) and (start or not name.startswith(".")))
+    name = next(fitting, None)
+    return None if name is None else typed[: len(typed) - len(start)] + name + os.sep

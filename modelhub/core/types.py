@@ -172,6 +172,24 @@ class Model:
         return self.state == "ok" and not self.missing and not self.deleted
 
 
+class Listed(NamedTuple):
+    """As much of a model as a table shows. `size` in bytes, `confidence` 0-1."""
+
+    id: int
+    filename: str
+    type: str
+    base: str
+    sub_type: str
+    precision: str
+    quantization: str
+    size: int
+    confidence: float
+    state: str
+    missing: bool
+    tags: str
+    triggers: str
+
+
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
     """Which models are wanted. Empty fields do not filter; several values of a field mean "any of"."""

@@ -1,9 +1,10 @@
 """Identity of content: all digests in one read, with memory that does not grow with the file."""
 
+import errno
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from blake3 import blake3
@@ -16,6 +17,7 @@ _AUTOV1_START = 0x100000
 _AUTOV1_BYTES = 0x10000
 SAMPLE = 1 << 16
 _ATTEMPTS = 4
+_ZEROS = memoryview(bytes(BLOCK))
 
 
 def stamp(result: os.stat_result) -> Stamp:
@@ -41,21 +43,42 @@ def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> D
 
 def _one_read(stream: BinaryIO, size: int, tick: Callable[[int], None] | None) -> Digests:
     """Reads no further than `size` and one block, or a file that grows would never end."""
-    stream.seek(0)
     sha256, fast = hashlib.sha256(), blake3()
-    buffer = bytearray(BLOCK)
-    view = memoryview(buffer)
     position, autov1 = 0, ""
-    while position <= size and (count := stream.readinto(view)):  # type: ignore[attr-defined]
-        block = view[:count]
+    for block in _content(stream, size):
         sha256.update(block)
         fast.update(block)
-        if position == _AUTOV1_START and count >= _AUTOV1_BYTES:
+        if position == _AUTOV1_START and len(block) >= _AUTOV1_BYTES:
             autov1 = hashlib.sha256(block[:_AUTOV1_BYTES]).hexdigest()[:8]
-        position += count
+        position += len(block)
         if tick is not None:
-            tick(count)
+            tick(len(block))
     return Digests(Sha256(sha256.hexdigest()), fast.hexdigest(), autov1, position)
+
+
+def _content(stream: BinaryIO, size: int) -> Iterator[memoryview]:
+    """Block after block, each valid until the next; holes of a sparse file are not read."""
+    stream.seek(0)
+    view = memoryview(bytearray(BLOCK))
+    position = 0
+    while position <= size and (count := stream.readinto(view)):  # type: ignore[attr-defined]
+        yield view[:count]
+        position += count
+        if view == _ZEROS:
+            for _ in range((_end_of_hole(stream, position, size) - position) // BLOCK):
+                yield _ZEROS
+                position += BLOCK
+            stream.seek(position)
+
+
+def _end_of_hole(stream: BinaryIO, position: int, size: int) -> int:
+    """Where the next data begins, as far as the file system knows; `position` itself if it has no holes."""
+    if not hasattr(os, "SEEK_DATA"):
+        return position
+    try:
+        return min(os.lseek(stream.fileno(), position, os.SEEK_DATA), size)
+    except OSError as error:
+        return size if error.errno == errno.ENXIO else position
 
 
 def sample(stream: BinaryIO, size: int) -> str:

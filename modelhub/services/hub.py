@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from modelhub.core import config
 from modelhub.core.config import Settings
 from modelhub.core.errors import NotFound, from_os_error
 from modelhub.core.events import Task
@@ -42,6 +43,12 @@ class Hub:
     upgraded_from: tuple[Path, ...]
     _databases: tuple[Database, Database]
     _found_files: FoundFiles
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str] | None = None, *, create: bool = True) -> "Hub":
+        """The hub in `folder`, or the one that the user's settings and environment name; see `open_hub`."""
+        hub = None if folder is None else os.fspath(folder)
+        return open_hub(config.load(os.environ, hub=hub), create=create)
 
     def __enter__(self) -> Self:
         return self

@@ -10,6 +10,7 @@ from modelhub.core.names import printable
 from modelhub.core.types import (
     Classified,
     Evidence,
+    Listed,
     Location,
     Model,
     ModelFile,
@@ -92,6 +93,10 @@ class Models:
 
     def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
         return self._library.find(wanted, sort=sort, limit=limit)
+
+    def listed(self, *, limit: int | None = None) -> list[Listed]:
+        """Every model by name with as much as a table shows; made for a hundred thousand of them."""
+        return self._library.listed(limit=limit)
 
     def count(self, wanted: ModelFilter) -> int:
         return self._library.count(wanted)

@@ -14,6 +14,7 @@ from modelhub.core.types import (
     Candidate,
     Classified,
     Evidence,
+    Listed,
     Location,
     MetaValue,
     Model,
@@ -47,6 +48,14 @@ _MAX_KEYS = 5_000
 CORRECTABLE = {"type": "primary_type", "sub_type": "sub_type", "base": "base"}
 
 
+_LISTED = {
+    "type": "primary_type", "size": "file_size", "precision": "coalesce(precision, '')",
+    "quantization": "coalesce(quantization, '')", "triggers": "coalesce(triggers, '')",
+    "tags": "coalesce((SELECT group_concat(tag, ', ') FROM tags t WHERE t.model_id = m.id), '')",
+}  # fmt: skip
+"""Columns behind the fields of `Listed`, where they have other names."""
+
+
 class Content(NamedTuple):
     """One file of a model, by its name on disk."""
 
@@ -74,6 +83,14 @@ class Library:
         query = select(*_COLUMNS).where(*conditions_of(wanted)).order_by(*_SORTS[sort]).limit(limit)
         with self._database.read() as connection:
             return _models(connection, connection.execute(query).all())
+
+    def listed(self, *, limit: int | None = None) -> list[Listed]:
+        """Models that are not deleted, by name; plain rows, since there may be a hundred thousand."""
+        columns = [_LISTED.get(name, name) for name in Listed._fields]
+        query = f"SELECT {', '.join(columns)} FROM models m WHERE NOT deleted ORDER BY filename COLLATE NOCASE LIMIT ?"
+        with self._database.read() as connection:
+            cursor = connection.exec_driver_sql(query, (-1 if limit is None else limit,)).cursor
+            return [] if cursor is None else [Listed._make(row) for row in cursor.fetchall()]
 
     def count(self, wanted: ModelFilter) -> int:
         with self._database.read() as connection:

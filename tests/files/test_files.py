@@ -226,3 +226,19 @@ def test_equal_content_is_proved_byte_by_byte(tmp_path: Path) -> None:
         assert digest.same_content(a, a)
         with digest.open_regular(str(tmp_path / "c")) as c:
             assert not digest.same_content(a, c)
+
+
+@pytest.mark.parametrize("end", [5 << 20, (5 << 20) + 12345, (1 << 20) + 70_000])
+def test_holes_hash_like_zeros(tmp_path: Path, end: int) -> None:
+    path = tmp_path / "sparse"
+    with path.open("wb") as stream:
+        stream.write(b"head")
+        stream.seek(3 << 20)
+        stream.write(b"middle")
+        stream.truncate(end)
+    with digest.open_regular(str(path)) as opened:
+        found = digest.digests(opened)
+    content = path.read_bytes()
+    assert (found.sha256, found.size) == (hashlib.sha256(content).hexdigest(), end)
+    assert found.blake3 == blake3(content).hexdigest()
+    assert found.autov1 == hashlib.sha256(content[1 << 20 : (1 << 20) + 65536]).hexdigest()[:8]

@@ -148,7 +148,7 @@ def test_an_unsafe_part_makes_the_whole_unsafe(tmp_path: Path) -> None:
 
 
 def test_weights_that_lie_elsewhere_are_missed(tmp_path: Path) -> None:
-    build.onnx(tmp_path / "m.onnx", external="m.onnx.data")
+    build.onnx(tmp_path / "m.onnx", {"w": (2, 2)}, external="m.onnx.data")
     found = Units(str(tmp_path)).of(str(tmp_path / "m.onnx"))
     assert found.bundle.parts == ("m.onnx",)
     inspection = Judge(0.5).unit(found).inspection

@@ -27,7 +27,7 @@ def test_a_folder_is_one_model_and_a_second_scan_knows_it(hub: Hub, tmp_path: Pa
     assert only(hub) == "Llama-tiny"
     details = hub.models.details("Llama-tiny")
     assert {file.name: file.role for file in details.files}["README.md"] == "companion"
-    assert [file.role for file in details.files][0] == "main"
+    assert details.files[0].role == "main"
     if adopt != "move":
         again = scan(hub, tmp_path / "in", adopt=adopt)
         assert again.outcomes() == {"Llama-tiny/model-00001-of-00002.safetensors": "known"}
@@ -166,7 +166,7 @@ def test_strict_ways_to_adopt_say_why_they_cannot(
     monkeypatch.setattr(links, "reflink", lambda source, target: False)
     build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
     for adopt in ("hardlink", "reflink"):
-        found = scan(new_hub(), tmp_path / "in", adopt=adopt)  # type: ignore[arg-type]
+        found = scan(new_hub(), tmp_path / "in", adopt=adopt)
         assert (found.files["a.safetensors"].outcome, found.files["a.safetensors"].code) == ("failed", "cannot_link")
         assert (tmp_path / "in/a.safetensors").is_file()
 
