@@ -64,7 +64,8 @@ def _step(session: Session, *words: str, accept: tuple[int, ...] = (0,)) -> None
     elif session.quiet:
         words = (*words, "--quiet")
     else:
-        output.line(f"\n$ modelhub {' '.join(words)}")
+        output.line("")
+        output.line(f"$ modelhub {' '.join(words)}")
         sys.stdout.flush()
     code = _modelhub(*words)
     if code not in accept:

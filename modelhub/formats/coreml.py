@@ -20,7 +20,7 @@ _ABOUT = {1: "description", 2: "version", 3: "author", 4: "license"}
 
 def looks_like(head: bytes, suffix: str) -> bool:
     """Version (field 1, small), then the description (field 2); too little to go by without the name."""
-    return suffix == ".mlmodel" and head[:1] == b"\x08" and 0 < head[1] < 32 and head[2:3] == b"\x12"
+    return suffix == ".mlmodel" and len(head) > 2 and head[0] == 8 and 0 < head[1] < 32 and head[2] == 0x12
 
 
 def inspect(stream: BinaryIO, size: int) -> Inspection:

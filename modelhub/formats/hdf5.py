@@ -10,6 +10,7 @@ from modelhub.core.types import Inspection, MetaValue
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _LOOKED_AT = 1 << 20
+_SUPERBLOCK = 52
 _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 """Where the superblock of each version says where the file ends, with offsets of 8 bytes."""
 
@@ -21,6 +22,8 @@ _MODEL = re.compile(rb'"name"\s*:\s*"([\w.-]{1,80})"')
 def inspect(stream: BinaryIO, size: int) -> Inspection:
     stream.seek(0)
     head = stream.read(_LOOKED_AT)
+    if len(head) < _SUPERBLOCK:
+        return Inspection("hdf5", size, "broken", "truncated", "The file ends within its first block.")
     at = _END_AT.get(head[8])
     width = head[13] if head[8] < 2 else head[9]
     if at is not None and width == 8:

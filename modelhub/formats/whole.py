@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import yaml
 
 from modelhub.core.types import Inspection, MetaValue, State, Tensor
-from modelhub.formats import onnx
+from modelhub.formats import onnx, openvino
 from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
 from modelhub.formats.inspect import inspect
 
@@ -21,6 +21,7 @@ Sizes = Mapping[str, int]
 
 _MAX_WEIGHTS = 1000
 _MAX_KEYS = 500
+_OPENVINO = ".xml"
 _MAX_TEXT = 4000
 _MAX_CARD = 1 << 17
 _FRONT = "---"
@@ -43,8 +44,7 @@ _WORST: tuple[State, ...] = ("unsafe", "broken")
 
 def inspect_bundle(bundle: Bundle, folder: Folder, sizes: Sizes, open_part: Open) -> Inspection:
     """One inspection for all parts. A missing or damaged part makes the whole `broken`, and is named."""
-    parts = [name for name in bundle.parts if _holds_weights(name)][:_MAX_WEIGHTS]
-    inspected = {name: _part(name, open_part) for name in parts}
+    inspected = {name: _part(name, sizes, open_part) for name in _inspected(bundle)}
     size = sum(sizes.get(name, 0) for name in bundle.parts)
     metadata = dict(_described(bundle, folder))
     tensors: dict[str, Tensor] = {}
@@ -77,9 +77,18 @@ def _judged(whole: Inspection, bundle: Bundle, inspected: Mapping[str, Inspectio
     return whole
 
 
-def _part(name: str, open_part: Open) -> Inspection:
+def _part(name: str, sizes: Sizes, open_part: Open) -> Inspection:
     with open_part(name) as (stream, size):
+        if name.endswith(_OPENVINO):
+            return openvino.inspect(stream, size, sizes.get(f"{name[: -len(_OPENVINO)]}.bin", 0))
         return inspect(stream, size, name)
+
+
+def _inspected(bundle: Bundle) -> list[str]:
+    """The parts that hold weights; an OpenVINO graph tells what is in the numbers beside it."""
+    if bundle.parts[0].endswith(_OPENVINO):
+        return [bundle.parts[0]]
+    return [name for name in bundle.parts if _holds_weights(name)][:_MAX_WEIGHTS]
 
 
 def _holds_weights(name: str) -> bool:
@@ -94,8 +103,6 @@ def _main_components(bundle: Bundle) -> tuple[str, ...]:
 def _container(bundle: Bundle, inspected: dict[str, Inspection]) -> str:
     if bundle.whole:
         return bundle.kind
-    if bundle.parts[0].endswith(".xml"):
-        return "openvino"
     return next((one.container for one in inspected.values()), bundle.kind)
 
 

@@ -230,7 +230,7 @@ class _Run:
 
     def _meet_unit(self, unit: Unit) -> Iterator[Event]:
         """A model of several files, met by one of them: as recorded, or taken whole."""
-        reason = self._not_a_candidate(unit.lead) if not unit.bundle.whole else None
+        reason = None if unit.is_composite else self._not_a_candidate(unit.lead)
         for name in unit.bundle.parts:
             reason = reason or _going_on(unit.paths[name])
         if reason:

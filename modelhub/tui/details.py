@@ -1,8 +1,10 @@
 """One model: what it is, why, where its files are, and what it says about itself."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
+from rich.console import Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -11,12 +13,15 @@ from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from modelhub.core.names import human_size, printable
+from modelhub.core.types import Evidence, ModelFile
 from modelhub.services.library import ModelDetails
 from modelhub.tui.actions import bindings
 
 _BAR = 20
 _MOST = 200
-_LABEL = 16
+_LABEL = 13
+_LONGEST = 300
+_INDENT = 2
 
 
 class DetailsScreen(Screen[None]):
@@ -40,30 +45,38 @@ class DetailsScreen(Screen[None]):
         self.dismiss()
 
 
-def _written(details: ModelDetails) -> Text:
+def _written(details: ModelDetails) -> Group:
     model = details.model
-    text = Text(overflow="fold")
-    text.append(f"{printable(model.filename)}\n\n", "bold")
-    _pairs(text, _overview(details))
-    _heading(text, "Why")
-    for one in details.evidence:
-        text.append(f"  {one.method:9} ", "dim")
-        text.append(_bar(one.confidence), "green")
+    gone = {False: " (gone)", True: ""}
+    parts: list[RenderableType] = [Text(printable(model.filename), "bold"), Text(), _pairs(_overview(details))]
+    parts += [_heading("Why"), _evidence(details.evidence)]
+    parts += [_heading("Files"), _files(details.files[:_MOST])]
+    parts += _listing("Found at", (printable(one.path) + gone[one.present] for one in details.locations))
+    parts += _listing("Deployed at", map(printable, details.deployed))
+    said = ((printable(key), printable(value)[:_LONGEST]) for _, key, value in details.metadata[:_MOST])
+    parts += [_heading("It says of itself"), _pairs(said)]
+    return Group(*parts)
+
+
+def _evidence(evidence: Sequence[Evidence]) -> RenderableType:
+    if not evidence:
+        return Text("  No method had anything to say.")
+    grid = _grid(9, _BAR, 4, None)
+    for one in evidence:
         claim = " ".join(word for word in (one.base or one.sub_type, one.claim) if word) or "against"
-        text.append(f" {one.confidence:4.0%}  {claim}: {printable(one.because)}\n")
-    if not details.evidence:
-        text.append("  No method had anything to say.\n")
-    _heading(text, "Files")
-    for file in details.files[:_MOST]:
+        because = f"{claim}: {printable(one.because)}"
+        grid.add_row(
+            Text(one.method, "dim"), Text(_bar(one.confidence), "green"), f"{one.confidence:.0%}", Text(because)
+        )
+    return grid
+
+
+def _files(files: Sequence[ModelFile]) -> Table:
+    grid = _grid(9, 12, None)
+    for file in files:
         role = "" if file.role == "main" else f" ({file.role})"
-        text.append(f"  {human_size(file.size):>9}  {file.sha256[:12]}  {printable(file.name)}{role}\n")
-    _listing(
-        text, "Found at", (f"{printable(one.path)}{'' if one.present else ' (gone)'}" for one in details.locations)
-    )
-    _listing(text, "Deployed at", map(printable, details.deployed))
-    _heading(text, "It says of itself")
-    _pairs(text, ((printable(key), printable(value)[:300]) for _, key, value in details.metadata[:_MOST]))
-    return text
+        grid.add_row(Text(human_size(file.size), justify="right"), file.sha256[:12], Text(printable(file.name) + role))
+    return grid
 
 
 def _overview(details: ModelDetails) -> Iterator[tuple[str, str]]:
@@ -82,23 +95,31 @@ def _overview(details: ModelDetails) -> Iterator[tuple[str, str]]:
     yield "Path", printable(details.path)
 
 
-def _pairs(text: Text, pairs: Iterable[tuple[str, str]]) -> None:
+def _grid(*widths: int | None) -> Table:
+    """Columns of these widths after an indent; None takes what is left and folds."""
+    grid = Table.grid(padding=(0, 0, 0, _INDENT))
+    for width in widths:
+        grid.add_column(width=width + _INDENT if width else None, ratio=None if width else 1, overflow="fold")
+    return grid
+
+
+def _pairs(pairs: Iterable[tuple[str, str]]) -> Table:
+    grid = _grid(_LABEL, None)
     for label, value in pairs:
         if value:
-            text.append(f"  {label:{_LABEL}} ", "dim")
-            text.append(f"{value}\n")
+            grid.add_row(Text(label, "dim"), Text(value))
+    return grid
 
 
-def _heading(text: Text, title: str) -> None:
-    text.append(f"\n{title}\n", "bold")
+def _heading(title: str) -> Text:
+    return Text(f"\n{title}", "bold")
 
 
-def _listing(text: Text, title: str, lines: Iterable[str]) -> None:
-    listed = list(lines)
-    if listed:
-        _heading(text, title)
-        for one in listed[:_MOST]:
-            text.append(f"  {one}\n")
+def _listing(title: str, lines: Iterable[str]) -> list[RenderableType]:
+    grid = _grid(None)
+    for one in list(lines)[:_MOST]:
+        grid.add_row(Text(one))
+    return [_heading(title), grid] if grid.row_count else []
 
 
 def _bar(share: float) -> str:

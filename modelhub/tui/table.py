@@ -28,6 +28,8 @@ class Column:
 
 
 Row = Sequence[str]
+_SCROLLBAR = 1
+"""Cells that the table keeps free for its scroll bar."""
 
 
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, int, bool]]:
@@ -68,12 +70,12 @@ class Header(Widget):
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  (there is one line only)
         names = [f"{one.name} ▾" if one.name == self.sorted_by else one.name for one in self._columns]
-        text = line(names, layout(self._columns, self.size.width))
+        text = line(names, layout(self._columns, self.size.width - _SCROLLBAR))
         return Strip([Segment(set_cell_size(text, self.size.width), self.rich_style)])
 
     def on_click(self, event: Click) -> None:
         left = 1
-        for place, width, _ in layout(self._columns, self.size.width):
+        for place, width, _ in layout(self._columns, self.size.width - _SCROLLBAR):
             if left <= event.x < left + width + 2:
                 self.post_message(self.Pressed(self._columns[place]))
             left += width + 2
@@ -82,7 +84,7 @@ class Header(Widget):
 class LineTable(ScrollView, can_focus=True):
     """Rows of plain text with a cursor. Cells must be printable: what they hold is shown as it is."""
 
-    DEFAULT_CSS = "LineTable { height: 1fr; }"
+    DEFAULT_CSS = "LineTable { height: 1fr; overflow-x: hidden; scrollbar-gutter: stable; scrollbar-size: 1 1; }"
     COMPONENT_CLASSES: ClassVar[set[str]] = {"table--cursor", "table--trouble"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", show=False),
@@ -112,7 +114,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         number = y + self.scroll_offset.y
-        width = self.size.width
+        width = self.scrollable_content_region.width
         if number >= len(self._rows):
             return Strip.blank(width, self.rich_style)
         text = line(self._rows[number], layout(self._columns, width))

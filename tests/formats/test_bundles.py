@@ -159,3 +159,18 @@ def test_a_repository_in_a_cache_is_called_by_its_name(tmp_path: Path) -> None:
     place = write_llama(tmp_path / "models--org--Tiny/snapshots/0123abcd")
     unit = Units(str(tmp_path)).of(str(place / "config.json"))
     assert unit.bundle.name == "Tiny"
+
+
+GRAPH = """<?xml version="1.0"?><net name="net" version="11"><layers><layer id="1" name="w" type="Const">
+<data element_type="f16" shape="4, 2" offset="0" size="16"/></layer></layers></net>"""
+
+
+def test_an_openvino_graph_and_its_numbers_are_one_model(tmp_path: Path) -> None:
+    (tmp_path / "m.xml").write_text(GRAPH)
+    (tmp_path / "m.bin").write_bytes(bytes(16))
+    found = Judge(0.5).at(str(tmp_path / "m.bin")).inspection
+    assert (found.container, found.state, found.tensors["w"]) == ("openvino", "ok", ("F16", (4, 2)))
+    (tmp_path / "m.bin").write_bytes(bytes(8))
+    assert Judge(0.5).at(str(tmp_path / "m.xml")).inspection.code == "truncated"
+    (tmp_path / "m.xml").write_text('<!DOCTYPE x [<!ENTITY a "b">]>' + GRAPH.split("?>")[1])
+    assert Judge(0.5).at(str(tmp_path / "m.xml")).inspection.state == "broken"
