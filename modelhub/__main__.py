@@ -3,13 +3,18 @@
 Imports nothing heavy, so that `--help` and `--version` stay quick.
 """
 
+import gc
 import sys
 from collections.abc import Sequence
+
+_COLLECT_AFTER = 100_000
+"""Objects made before Python looks for cycles: headers are many small objects, and none of them is in one."""
 
 _WITH_VALUE = ("--hub", "--config")
 
 
 def main() -> None:
+    gc.set_threshold(_COLLECT_AFTER, 20, 50)
     arguments = sys.argv[1:]
     if sys.stdin.isatty() and sys.stdout.isatty() and _asks_for_no_command(arguments):
         arguments = ["tui", *arguments]

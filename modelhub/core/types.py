@@ -173,7 +173,7 @@ class Model:
 
 
 class Listed(NamedTuple):
-    """As much of a model as a table shows. `size` in bytes, `confidence` 0-1."""
+    """As much of a model as a table shows. `size` in bytes, `confidence` 0-1; `civitai`: it has data from there."""
 
     id: int
     filename: str
@@ -188,6 +188,7 @@ class Listed(NamedTuple):
     missing: bool
     tags: str
     triggers: str
+    civitai: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from modelhub.core.types import Inspection, MetaValue
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 _LOOKED_AT = 1 << 20
-_SUPERBLOCK = 52
+_SUPERBLOCK = 48
 _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 """Where the superblock of each version says where the file ends, with offsets of 8 bytes."""
 

@@ -10,6 +10,7 @@ MAX_TENSORS = 1_000_000
 _MAX_VISITS = 4_000_000
 _MAX_DEPTH = 64
 _MAX_VALUES = 200
+_PLAIN = (str, int, float, bool)
 _WRAPPERS = (
     "state_dict", "model_state_dict", "params_ema", "params", "ema", "model_ema", "model", "module", "net", "network",
     "generator", "state", "weight", "weights",
@@ -51,7 +52,8 @@ def _attributes(value: object) -> Mapping[Any, Any] | None:
 def _plain_values(outer: Mapping[Any, Any]) -> dict[str, MetaValue]:
     found: dict[str, MetaValue] = {}
     for key, value in outer.items():
-        if isinstance(key, str) and isinstance(value, str | int | float) and len(found) < _MAX_VALUES:
+        plain = value.__class__ in _PLAIN
+        if plain and isinstance(key, str) and len(found) < _MAX_VALUES:
             found[key] = value
     return found
 

@@ -31,7 +31,18 @@ _NESTED = {
     "rope_scaling", "audio", "espeak", "language", "inference", "quantization", "generator_params", "encoder",
     "decoder",
 }  # fmt: skip
-_CARD = ("license", "pipeline_tag", "library_name", "base_model", "language", "datasets", "tags", "model_name")
+_MARKUP = ("#", "!", "<", "|", "-", "*", "[", ">", "`", "---")
+_CARD = (
+    "license",
+    "pipeline_tag",
+    "library_name",
+    "base_model",
+    "language",
+    "datasets",
+    "tags",
+    "model_name",
+    "metrics",
+)
 _DESCRIBING = {
     "config.json": "config", "adapter_config.json": "adapter", "tokenizer_config.json": "tokenizer",
     "generation_config.json": "generation", "model_index.json": "index", "preprocessor_config.json": "preprocessor",
@@ -143,10 +154,22 @@ def _card(text: str) -> Iterator[tuple[str, MetaValue]]:
     """The YAML between the first two lines of dashes of a model card."""
     if not text.startswith(_FRONT):
         return
-    front = text[len(_FRONT) : _MAX_CARD].split(f"\n{_FRONT}", 1)[0]
+    front, _, body = text[len(_FRONT) : _MAX_CARD].partition(f"\n{_FRONT}")
+    described = _first_paragraph(body)
+    if described:
+        yield "card.description", described
     try:
         told = yaml.safe_load(front)
     except (yaml.YAMLError, RecursionError, ValueError):
         return
     if isinstance(told, dict):
         yield from _flat("card", {key: told[key] for key in _CARD if key in told})
+
+
+def _first_paragraph(body: str) -> str:
+    """The first lines of plain words: no heading, picture, table, list or code."""
+    for paragraph in body.split("\n\n"):
+        words = " ".join(paragraph.split())
+        if words and not words.startswith(_MARKUP):
+            return words[:_MAX_TEXT]
+    return ""

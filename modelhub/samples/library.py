@@ -17,7 +17,7 @@ def write(folder: Path) -> Iterator[Path]:
     """Write every sample under `folder`; each path is given when it is done."""
     for name, make in _FILES.items():
         yield make(folder / name)
-    yield _language_folder(folder / "huggingface/SmolLM2-135M-Instruct")
+    yield language_folder(folder / "huggingface/SmolLM2-135M-Instruct")
     yield _embedding_folder(folder / "huggingface/all-MiniLM-L6-v2")
     yield _sharded_folder(folder / "huggingface/TinyLlama-1.1B-Chat-v1.0")
     yield _pipeline_folder(folder / "diffusers/tiny-sd-pipeline")
@@ -120,7 +120,8 @@ _FILES: dict[str, Callable[[Path], Path]] = {
 }  # fmt: skip
 
 
-def _language_folder(place: Path) -> Path:
+def language_folder(place: Path) -> Path:
+    """A small language model as its repository holds it."""
     config = {
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30,
         "max_position_embeddings": 8192, "vocab_size": 49152, "torch_dtype": "bfloat16",

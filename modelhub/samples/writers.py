@@ -87,18 +87,21 @@ def _value(value: Any) -> bytes:
 
 def pickled(shapes: Shapes, *, dtype: str = "F32", wrapper: str = "") -> bytes:
     """What `torch.save` writes into data.pkl for a dictionary of tensors, within `wrapper` if that is named."""
-    storage, width = _STORAGES[dtype]
-    del width
-    out = [b"\x80\x02"]
+    storage, _ = _STORAGES[dtype]
+    known = (
+        b"ctorch._utils\n_rebuild_tensor_v2\n", b"ctorch\n" + storage.encode() + b"\n", _string("storage"),
+        _string("cpu"), b"ccollections\nOrderedDict\n",
+    )  # fmt: skip
+    rebuild, kind, word, device, ordered = (b"h" + bytes([place]) for place in range(len(known)))
+    out = [b"\x80\x02", *(value + b"q" + bytes([place]) + b"0" for place, value in enumerate(known))]
     if wrapper:
         out.append(b"}" + _string(wrapper))
     out.append(b"}(")
     for number, (name, shape) in enumerate(shapes.items()):
         strides = [prod(shape[place + 1 :]) for place in range(len(shape))]
         out += [
-            _string(name), b"ctorch._utils\n_rebuild_tensor_v2\n((", _string("storage"), b"ctorch\n",
-            storage.encode() + b"\n", _string(str(number)), _string("cpu"), _integer(prod(shape)), b"tQK\x00(",
-            *map(_integer, shape), b"t(", *map(_integer, strides), b"t\x89ccollections\nOrderedDict\n)RtR",
+            _string(name), rebuild, b"((", word, kind, _string(str(number)), device, _integer(prod(shape)), b"tQK\x00(",
+            *map(_integer, shape), b"t(", *map(_integer, strides), b"t\x89", ordered, b")RtR",
         ]  # fmt: skip
     return b"".join([*out, b"u", b"s" if wrapper else b"", b"."])
 
@@ -109,7 +112,9 @@ def _string(text: str) -> bytes:
 
 
 def _integer(number: int) -> bytes:
-    return b"J" + struct.pack("<i", number)
+    if number < 256:
+        return b"K" + bytes([number])
+    return b"M" + struct.pack("<H", number) if number < 65536 else b"J" + struct.pack("<i", number)
 
 
 def torch_zip(path: Path, shapes: Shapes, *, dtype: str = "F32", wrapper: str = "") -> Path:

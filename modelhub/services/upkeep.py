@@ -112,6 +112,8 @@ class Upkeep:
                 size = os.fstat(stream.fileno()).st_size
                 if size != content.size:
                     return _wrong_size(content, size)
+                if os.path.splitext(content.name)[1].lower() not in self._settings.extensions:
+                    return None  # a describing file has no header
                 judged = self._judge.stream(stream, size, content.name)
         except (OSError, ModelHubError) as error:
             return _unreadable(content, path, error)

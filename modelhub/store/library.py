@@ -51,6 +51,8 @@ CORRECTABLE = {"type": "primary_type", "sub_type": "sub_type", "base": "base"}
 _LISTED = {
     "type": "primary_type", "size": "file_size", "precision": "coalesce(precision, '')",
     "quantization": "coalesce(quantization, '')", "triggers": "coalesce(triggers, '')",
+    "civitai": "id IN (SELECT model_id FROM model_metadata WHERE metadata_type = 'civitai'"
+    " UNION SELECT model_id FROM model_files WHERE relative_path LIKE '%.civitai.info')",
     "tags": "coalesce((SELECT group_concat(tag, ', ') FROM tags t WHERE t.model_id = m.id), '')",
 }  # fmt: skip
 """Columns behind the fields of `Listed`, where they have other names."""

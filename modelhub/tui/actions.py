@@ -31,12 +31,15 @@ _WORDS = {
 ACTIONS = (
     Action("library", "up,down", "move", "Move", "Move the cursor", shown=False),
     Action("library", "pageup,pagedown", "page", "Page", "Move by a screenful", shown=False),
+    Action("library", "left,right", "leaf", "Leaf", "Move by a page of 1,000 models", shown=False),
     Action("library", "home,end", "ends", "Ends", "Go to the first or last model", shown=False),
     Action("library", "enter,d", "details", "Details", "Everything about the model, with the evidence for what it is"),
     Action("library", "F", "filter", "Filter", "Filter while you type; Tab goes to the next field"),
+    Action("library", "n", "unlisted", "No Civitai", "Show only models without Civitai data; again: all", shown=False),
     Action("library", "r", "reset", "Reset", "Clear all filters"),
     Action("library", "s", "sort", "Sort", "Sort by the next column; again after the last column, by the first"),
     Action("library", "S", "scan", "Scan", "Take the models in a folder into the hub"),
+    Action("library", "Y", "links", "Links", "Scans leave links (on, at each start) or copy and leave files (off)"),
     Action("everywhere", "T", "theme", "Theme", "Switch between dark and light"),
     Action("everywhere", "h", "help", "Help", "Show or hide this help"),
     Action("library", "q", "quit", "Quit", "Leave ModelHub"),
@@ -50,7 +53,7 @@ def bindings(*scopes: str) -> list[BindingType]:
     return [
         Binding(action.keys, action.name, action.label, show=action.shown, key_display=action.pressed.split(" ")[0])
         for action in ACTIONS
-        if action.scope in scopes and action.name not in ("move", "page", "ends")
+        if action.scope in scopes and action.name not in ("move", "page", "leaf", "ends")
     ]
 
 

@@ -10,7 +10,7 @@ from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 
 from modelhub.core.names import human_size, printable
-from modelhub.core.types import Listed
+from modelhub.core.types import Adopt, Listed
 from modelhub.services.hub import Hub
 from modelhub.tui.actions import bindings
 from modelhub.tui.details import DetailsScreen
@@ -75,6 +75,8 @@ class LibraryScreen(Screen[None]):
         self._shown: list[Entry] = []
         self._needles = ("",) * len(FIELDS)
         self._sorted_by = 0
+        self._unlisted = False
+        self._links = True
 
     def compose(self) -> ComposeResult:
         with Horizontal(id="filters"):
@@ -127,6 +129,8 @@ class LibraryScreen(Screen[None]):
         self.query_one(LineTable).focus()
 
     def _fitting(self, entries: list[Entry]) -> list[Entry]:
+        if self._unlisted:
+            entries = [entry for entry in entries if not entry.listed.civitai]
         asked = [(place, needle) for place, needle in enumerate(self._needles) if needle]
         if not asked:
             return entries
@@ -134,13 +138,15 @@ class LibraryScreen(Screen[None]):
 
     def _show(self, entries: list[Entry]) -> None:
         self._shown = entries
-        trouble = frozenset(number for number, entry in enumerate(entries) if entry.troubled)
-        self.query_one(LineTable).show([entry.cells for entry in entries], trouble)
+        self.query_one(LineTable).show(entries)
         empty = self.query_one("#empty", Static)
         empty.display = not entries
         empty.update(_NONE_FIT if self._entries else _EMPTY)
         size = human_size(sum(entry.listed.size for entry in entries))
-        self.query_one("#count", Static).update(f" {len(entries):,} of {len(self._entries):,} models, {size}")
+        state = f"links {'on' if self._links else 'off'}" + (", without Civitai data" if self._unlisted else "")
+        self.query_one("#count", Static).update(
+            f" {len(entries):,} of {len(self._entries):,} models, {size}  ·  {state}"
+        )
 
     # Actions
 
@@ -150,6 +156,8 @@ class LibraryScreen(Screen[None]):
     def action_reset(self) -> None:
         for field in FIELDS:
             self.query_one(f"#{field.lower()}", Input).value = ""
+        self._unlisted = False
+        self._show(self._fitting(self._entries))
         self.query_one(LineTable).focus()
 
     def action_sort(self) -> None:
@@ -170,8 +178,17 @@ class LibraryScreen(Screen[None]):
             details = self._hub.models.details(str(self._shown[table.cursor].listed.id))
             self.app.push_screen(DetailsScreen(details))
 
+    def action_unlisted(self) -> None:
+        self._unlisted = not self._unlisted
+        self._show(self._fitting(self._entries))
+
+    def action_links(self) -> None:
+        self._links = not self._links
+        self._show(self._shown)
+
     def action_scan(self) -> None:
-        self.app.push_screen(ScanScreen(self._hub), lambda _: self.reload())
+        adopt: Adopt = self._hub.settings.adopt if self._links else "copy"
+        self.app.push_screen(ScanScreen(self._hub, adopt), lambda _: self.reload())
 
     def action_quit(self) -> None:
         self.app.exit()

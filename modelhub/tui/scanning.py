@@ -43,9 +43,10 @@ class ScanScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("scan")
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, adopt: Adopt) -> None:
         super().__init__()
         self._hub = hub
+        self._adopt = adopt
         self._job: Job | None = None
 
     def compose(self) -> ComposeResult:
@@ -53,7 +54,7 @@ class ScanScreen(ModalScreen[None]):
             yield Static("Scan a folder", classes="title", markup=False)
             yield Input(placeholder="/path/to/models", id="path", suggester=_Folders(case_sensitive=True))
             choices = [(f"{mode}: {_WORDS[mode]}", mode) for mode in ADOPT_MODES]
-            yield Select(choices, value=self._hub.settings.adopt, allow_blank=False, id="adopt")
+            yield Select(choices, value=self._adopt, allow_blank=False, id="adopt")
             with Horizontal(id="buttons"):
                 yield Button("Dry run", id="preview")
                 yield Button("Scan", id="scan", variant="primary")

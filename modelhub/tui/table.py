@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -30,6 +30,19 @@ class Column:
 Row = Sequence[str]
 _SCROLLBAR = 1
 """Cells that the table keeps free for its scroll bar."""
+
+
+_LEAF = 1000
+"""Rows of a page, as ← and → turn them."""
+
+
+class Line(Protocol):
+    """What the table shows in one line; `troubled` lines are marked."""
+
+    cells: Row
+
+    @property
+    def troubled(self) -> bool: ...
 
 
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, int, bool]]:
@@ -91,6 +104,8 @@ class LineTable(ScrollView, can_focus=True):
         Binding("down", "move(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
         Binding("pagedown", "page(1)", show=False),
+        Binding("left", "leaf(-1)", show=False),
+        Binding("right", "leaf(1)", show=False),
         Binding("home", "go(0)", show=False),
         Binding("end", "go(-1)", show=False),
     ]
@@ -102,12 +117,11 @@ class LineTable(ScrollView, can_focus=True):
     def __init__(self, columns: Sequence[Column]) -> None:
         super().__init__()
         self._columns = columns
-        self._rows: Sequence[Row] = ()
-        self._trouble: frozenset[int] = frozenset()
+        self._rows: Sequence[Line] = ()
 
-    def show(self, rows: Sequence[Row], trouble: frozenset[int] = frozenset()) -> None:
-        """Other rows; `trouble` holds the numbers of those to be marked. The cursor stays where it can."""
-        self._rows, self._trouble = rows, trouble
+    def show(self, rows: Sequence[Line]) -> None:
+        """Other rows. The cursor stays where it can."""
+        self._rows = rows
         self.virtual_size = Size(self.size.width, len(rows))
         self.cursor = max(0, min(self.cursor, len(rows) - 1))
         self.refresh()
@@ -117,12 +131,12 @@ class LineTable(ScrollView, can_focus=True):
         width = self.scrollable_content_region.width
         if number >= len(self._rows):
             return Strip.blank(width, self.rich_style)
-        text = line(self._rows[number], layout(self._columns, width))
+        text = line(self._rows[number].cells, layout(self._columns, width))
         return Strip([Segment(set_cell_size(text, width), self._style_of(number))])
 
     def _style_of(self, number: int) -> Style:
         style = self.rich_style
-        if number in self._trouble:
+        if self._rows[number].troubled:
             style += self.get_component_rich_style("table--trouble")
         if number == self.cursor:
             style += self.get_component_rich_style("table--cursor")
@@ -143,6 +157,9 @@ class LineTable(ScrollView, can_focus=True):
 
     def action_page(self, by: int) -> None:
         self.cursor += by * max(1, self.size.height - 1)
+
+    def action_leaf(self, by: int) -> None:
+        self.cursor += by * _LEAF
 
     def action_go(self, number: int) -> None:
         self.cursor = number if number >= 0 else len(self._rows) - 1

@@ -118,7 +118,9 @@ def write_llama(place: Path, *, shards: int = 2) -> Path:
     place.mkdir(parents=True)
     (place / "config.json").write_text(json.dumps(CONFIG | {"max_position_embeddings": 8192}))
     (place / "tokenizer.json").write_text("{}")
-    (place / "README.md").write_text("---\nlicense: apache-2.0\npipeline_tag: text-generation\n---\n# Model\n")
+    (place / "README.md").write_text(
+        "---\nlicense: apache-2.0\npipeline_tag: text-generation\n---\n# Model\n\nA small\nmodel.\n"
+    )
     for number in range(1, shards + 1):
         shapes = {f"model.layers.{number - 1}.self_attn.q_proj.weight": (8, 8), "model.embed_tokens.weight": (8, 8)}
         build.safetensors(place / f"model-0000{number}-of-0000{shards}.safetensors", shapes)
@@ -130,6 +132,7 @@ def test_a_folder_is_judged_by_its_config_and_all_its_tensors(tmp_path: Path) ->
     assert (found.inspection.container, found.verdict.type, found.verdict.base) == ("hf_folder", "llm", "llama")
     assert "model.layers.1.self_attn.q_proj.weight" in found.inspection.tensors
     assert found.inspection.metadata["card.license"] == "apache-2.0"
+    assert found.inspection.metadata["card.description"] == "A small model."
     assert found.facts.context_length == 8192
 
 

@@ -33,6 +33,7 @@ def test_a_folder_is_one_model_and_a_second_scan_knows_it(hub: Hub, tmp_path: Pa
         assert again.outcomes() == {"Llama-tiny/model-00001-of-00002.safetensors": "known"}
         assert (place / "config.json").read_text().startswith("{")
     assert not finish(hub.upkeep.verify()).problems
+    assert not finish(hub.upkeep.verify(quick=True)).problems
 
 
 def test_files_that_models_share_are_stored_once(hub: Hub, tmp_path: Path) -> None:

@@ -212,6 +212,46 @@ def test_every_size_of_terminal_works(hub: Hub, downloads: Path, size: tuple[int
     told(hub, story, size=size)
 
 
+def test_links_are_on_at_each_start_and_shift_y_switches_them(hub: Hub, downloads: Path) -> None:
+    async def story(app: ModelHubApp, pilot: Pilot[None]) -> None:
+        assert "links on" in text_of(app, "#count")
+        await pilot.press("Y")
+        assert "links off" in text_of(app, "#count")
+        await pilot.press("S")
+        app.screen.query_one("#path", Input).value = str(downloads)
+        await pilot.click("#scan")
+        await until(pilot, lambda: "3 added" in text_of(app, "#progress"))
+
+    told(hub, story)
+    assert not any(path.is_symlink() for path in downloads.rglob("*"))
+
+
+def test_n_shows_only_models_without_civitai_data(hub: Hub, downloads: Path) -> None:
+    (downloads / "detail.civitai.info").write_text("{}")
+    scan(hub, downloads)
+
+    async def story(app: ModelHubApp, pilot: Pilot[None]) -> None:
+        await pilot.press("n")
+        assert "2 of 3 models" in text_of(app, "#count")
+        await pilot.press("n")
+        assert "3 of 3 models" in text_of(app, "#count")
+
+    told(hub, story)
+
+
+def test_arrows_turn_pages_of_a_thousand(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads)
+
+    async def story(app: ModelHubApp, pilot: Pilot[None]) -> None:
+        table = app.screen.query_one(LineTable)
+        await pilot.press("right")
+        assert table.cursor == 2
+        await pilot.press("left")
+        assert table.cursor == 0
+
+    told(hub, story)
+
+
 def test_the_cursor_follows_the_keys_and_stops_at_the_ends(hub: Hub, downloads: Path) -> None:
     scan(hub, downloads)
 
