@@ -68,8 +68,8 @@ class Batch:
         recorded = self._found_files.record([self._entry(one) for one in whole], rules_digest)
         events: list[Event] = []
         settled: list[tuple[str, Stamp]] = []
-        for one, (outcome, brief) in zip(whole, recorded, strict=True):
-            events.append(seen_event(one, outcome, brief))
+        for one, (outcome, brief, sha256) in zip(whole, recorded, strict=True):
+            events.append(seen_event(one, outcome, brief)._replace(sha256=sha256))
             for piece in one.pieces:
                 try:
                     settled += self._take_place(piece)

@@ -91,14 +91,17 @@ class Intake:
                 return prepared
             return self._stage(stream, replace(prepared, adopt=adopt), digests)
 
-    def prepare_unit(self, unit: Unit, adopt: Adopt, known: Mapping[str, Sha256]) -> Prepared:
-        """All files of a unit. `known`: digests of those (by path) whose content and record are as they should be."""
+    def prepare_unit(self, unit: Unit, adopt: Adopt, known: Mapping[str, Sha256], *, rest: bool = False) -> Prepared:
+        """All files of a unit. `known`: digests of those (by path) whose content and record are as they should be.
+
+        With `rest` they are what a crash left of a model that is recorded whole, and are taken like its others.
+        """
         lead = Found(unit.shown, "file", os.stat(unit.lead))
         classified = self._judge.unit(unit) if unit.is_composite else self._judge.file(unit.lead)
         whole = Prepared(lead, unit.lead, classified, name=unit.bundle.name)
         if classified.inspection.state == "not_model" or (self.staging is None and self._is_first_unit(unit)):
             return whole
-        sound = classified.inspection.state == "ok"
+        sound = rest or classified.inspection.state == "ok"
         members = tuple(
             self._member(name, path, role, whole, adopt if sound else "reference", known.get(path))
             for name, path, role in unit.files()

@@ -19,17 +19,18 @@ from modelhub.core.config import Settings
 from modelhub.core.errors import HashMismatch, InvalidInput, ModelHubError, from_os_error
 from modelhub.core.events import Event, FileSeen, Outcome, Problem, Progress, Result, Task
 from modelhub.core.names import printable
-from modelhub.core.types import Adopt, Role, Sha256
-from modelhub.files import digest, links
+from modelhub.core.types import Adopt, Sha256
+from modelhub.files import links
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
 from modelhub.services import known
 from modelhub.services.batch import Batch, failed, seen_event
+from modelhub.services.held import Held
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
 from modelhub.services.known import PART, Known
 from modelhub.services.units import Unit, Units, composite
-from modelhub.store.found import FoundFiles, Rejected, Seen, same_file
+from modelhub.store.found import FoundFiles, Rejected, Seen
 from modelhub.store.recording import brief_of
 
 _TICK_SECONDS = 0.1
@@ -133,6 +134,7 @@ class _Run:
         self._adopt = adopt
         self._known = Known(found_files, blobs, adopt)
         self._batch = Batch(blobs, found_files)
+        self._held = Held(self._known, blobs, found_files, self._batch)
         self.intake = Intake(judge, blobs)
         self.tally = _Tally()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="modelhub-scan")
@@ -236,7 +238,7 @@ class _Run:
         if reason:
             yield FileSeen(unit.shown, "skipped", size=unit.size, code=reason[0], message=reason[1])
             return
-        held = {path: sha for _, path, role in unit.files() if (sha := self._recorded(path, role)) is not None}
+        held = self._held.digests(unit)
         needed = {name: held[path] for name, path, role in unit.files() if role != "companion" and path in held}
         if len(held) == len(list(unit.files())):
             address = composite(needed) if unit.is_composite else needed[unit.bundle.parts[0]]
@@ -244,25 +246,14 @@ class _Run:
             if brief is not None and not brief.deleted:
                 yield known.event(unit.shown, address, unit.size, brief)
                 return
+        address = Sha256(self._held.part_of(unit)) if unit.bundle.missing else Sha256("")
+        if address and len(held) == len(list(unit.files())) and (brief := self._known.model(address)) is not None:
+            yield known.event(unit.shown, address, unit.size, brief)
+            return
         found = Found(unit.shown, "file", os.lstat(unit.lead))
-        job = partial(self.intake.prepare_unit, unit, self._adopt, held)
+        job = partial(self.intake.prepare_unit, unit, self._adopt, held, rest=bool(address))
         self._waiting.append((found, self._pool.submit(job)))
         yield from self._drain(self._most_waiting)
-
-    def _recorded(self, path: str, role: Role) -> Sha256 | None:
-        """The digest of a file with nothing left to do: a link into the store, or recorded as it stands."""
-        address = self._blobs.contains(os.path.realpath(path)) if os.path.islink(path) else None
-        if address is not None:
-            if not next(iter(self._blobs.files(address)), None) or not self._known.has_content(address):
-                return None
-            self._batch.note_link(path, digest.stamp(os.lstat(path)), address)
-            return Sha256(address)
-        seen = self._known.at(path)
-        if seen is None or seen.sha256 is None or not same_file(seen, os.stat(path)):
-            return None
-        if role != "companion" and self._known.unfinished(seen.sha256, seen.adopted):
-            return None
-        return Sha256(seen.sha256)
 
     def _meet_link(self, found: Found) -> Iterator[Event]:
         target = os.path.realpath(found.path)

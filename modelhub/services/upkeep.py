@@ -98,7 +98,7 @@ class Upkeep:
                 problems += 1
                 lost += [content.sha256] if problem.code == "missing" and content.stored else []
                 yield problem
-        for problem in self._foreign(set(contents)):
+        for problem in self._foreign(set(contents) | self._found_files.stored()):
             problems += 1
             yield problem
         with contextlib.suppress(Unreadable):  # a hub that can only be read is verified all the same
@@ -244,7 +244,7 @@ class Upkeep:
                 bad += 1
                 what = "is gone" if found is None else "has another size than recorded"
                 yield Check("contents", "problem", f"{printable(content.name)} {what}.", _HINT, content.sha256)
-        for problem in self._foreign({content.sha256 for content in contents}):
+        for problem in self._foreign({content.sha256 for content in contents} | self._found_files.stored()):
             bad += 1
             yield Check("contents", "warning", problem.message, problem.hint, problem.sha256)
         if not bad:

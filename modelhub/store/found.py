@@ -7,12 +7,21 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select, text, update
 
-from modelhub.core.events import Outcome
 from modelhub.core.names import storable
 from modelhub.core.types import Classified, Stamp
 from modelhub.store import library, schema
 from modelhub.store.engine import Database
-from modelhub.store.recording import BRIEF, Brief, Entry, put_place, record_one, signed, stamp_values
+from modelhub.store.recording import (
+    BRIEF,
+    Brief,
+    Entry,
+    Recorded,
+    needed_files,
+    put_place,
+    record_one,
+    signed,
+    stamp_values,
+)
 
 _F = schema.found_files.c
 _M = schema.models.c
@@ -146,7 +155,17 @@ class FoundFiles:
         with self._database.read() as connection:
             return {row[0]: os.fsdecode(row[1]) for row in connection.execute(query)}
 
-    def record(self, entries: Sequence[Entry], rules_digest: str) -> list[tuple[Outcome, Brief]]:
+    def holding(self, name: str, files: Iterable[tuple[str, str]]) -> str:
+        """The address of a model of this name that these files (name, SHA-256) are a part of; empty if none is."""
+        here = {(storable(relative), sha256) for relative, sha256 in files}
+        query = select(_M.id, _M.file_hash).where(_M.filename == storable(name), _M.deleted == 0, _M.state == "ok")
+        with self._database.read() as connection:
+            for row in connection.execute(query).all():
+                if here and here <= needed_files(connection, row.id):
+                    return str(row.file_hash)
+        return ""
+
+    def record(self, entries: Sequence[Entry], rules_digest: str) -> list[Recorded]:
         """Commit models, contents and places in one transaction; what became of each file, and its model."""
         with self._database.write() as connection:
             new: list[tuple[int, Classified]] = []

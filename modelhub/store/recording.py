@@ -10,12 +10,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from modelhub.core.events import Outcome
 from modelhub.core.names import storable
-from modelhub.core.types import Classified, Digests, Role, Stamp
+from modelhub.core.types import Classified, Digests, Role, Sha256, Stamp
 from modelhub.store import library, schema
 from modelhub.store.engine import now
 
 _F = schema.found_files.c
 _M = schema.models.c
+_DESCRIBING = (".json", ".txt", ".model", ".yaml", ".yml", ".jinja", ".tiktoken")
 BRIEF = (
     _M.primary_type, _M.base, _M.sub_type, _M.confidence, _M.state, _M.state_code, _M.state_message, _M.deleted,
 )  # fmt: skip
@@ -64,50 +65,67 @@ class Entry:
     same_file: bool = False
 
 
-def record_one(
-    connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]
-) -> tuple[Outcome, Brief]:
+class Recorded(NamedTuple):
+    """What became of one entry: its outcome, its model, and the model's address."""
+
+    outcome: Outcome
+    brief: Brief
+    sha256: Sha256
+
+
+def record_one(connection: Connection, entry: Entry, rules_digest: str, new: list[tuple[int, Classified]]) -> Recorded:
     for file in entry.files:
         if not file.recorded:
             _put_blob(connection, file)
-    row = _existing(connection, entry)
+    row, less = _existing(connection, entry)
     model_id = _insert_model(connection, entry, rules_digest) if row is None else row.id
+    same = less or (row is not None and row.file_hash == entry.digests.sha256)
     if row is None:
         new.append((model_id, entry.classified))
-    elif row.file_hash != entry.digests.sha256:
+    elif not same:
         _follow(connection, entry, row, rules_digest)
     elif row.deleted:
         connection.execute(update(schema.models).where(_M.id == row.id).values(deleted=False, updated_at=now()))
     _put_files(connection, entry, model_id)
-    outcome = _outcome(connection, entry, row)
+    outcome = "known" if less else _outcome(connection, entry, row)
     for file in entry.files:
         put_place(
             connection, file.path, file.stamp, sha256=file.digests.sha256, outcome=outcome, adopted=file.adopted,
             sample=file.sample,
         )  # fmt: skip
-    same = row is not None and row.file_hash == entry.digests.sha256
-    return outcome, Brief(*row[: len(BRIEF)]) if same else brief_of(entry.classified)
+    if row is None or not same:
+        return Recorded(outcome, brief_of(entry.classified), entry.digests.sha256)
+    return Recorded(outcome, Brief(*row[: len(BRIEF)]), Sha256(row.file_hash))
 
 
-def _existing(connection: Connection, entry: Entry) -> Any:
-    """The row of this model, or of what it was before a part was added, changed or came back."""
-    query = select(*BRIEF, _M.id, _M.file_hash, _M.filename)
+def _existing(connection: Connection, entry: Entry) -> tuple[Any, bool]:
+    """The row of this model, or of what it was before; and whether these files are but some of its own.
+
+    A model whose weights are all here is the same model with another configuration or with a part that was
+    missed. One of which files are gone from this place is still the whole model that was recorded.
+    """
+    query = select(*BRIEF, _M.id, _M.file_hash)
     row = connection.execute(query.where(_M.file_hash == entry.digests.sha256)).first()
-    if row is not None or len(entry.files) == 1 or entry.files[0].digests.sha256 == entry.digests.sha256:
-        return row
+    if row is not None or entry.files[0].digests.sha256 == entry.digests.sha256:
+        return row, False
+    here = {(storable(file.name), file.digests.sha256) for file in entry.files if file.role != "companion"}
+    for row in connection.execute(query.where(_M.filename == storable(entry.name), _M.deleted == 0)).all():
+        held = needed_files(connection, row.id)
+        if row.file_hash in {sha256 for _, sha256 in held}:
+            continue  # a model of one file that has the same name
+        if here <= held:
+            return row, True
+        weights = {(name, sha256) for name, sha256 in held if not name.lower().endswith(_DESCRIBING)}
+        if weights and weights <= here:
+            return row, False
+    return None, False
+
+
+def needed_files(connection: Connection, model_id: int) -> set[tuple[str, str]]:
+    """Name and SHA-256 of every file that a model cannot do without."""
     files = schema.model_files.c
-    places = schema.found_files.c
-    here = [os.fsencode(file.path) for file in entry.files]
-    leads = connection.execute(select(places.sha256).where(places.path_bytes.in_(here))).scalars().all()
-    led = select(files.model_id).where(files.role == "main", files.sha256.in_(leads))
-    names = {file.name for file in entry.files}
-    for row in connection.execute(query.where(_M.id.in_(led), _M.deleted == 0, _M.filename == storable(entry.name))):
-        held = connection.execute(
-            select(files.relative_path).where(files.model_id == row.id, files.role != "companion")
-        )
-        if {storable(name) for name in names} & set(held.scalars()) and row.file_hash not in leads:
-            return row
-    return None
+    query = select(files.relative_path, files.sha256).where(files.model_id == model_id, files.role != "companion")
+    return {(row[0], row[1]) for row in connection.execute(query)}
 
 
 def _follow(connection: Connection, entry: Entry, row: Any, rules_digest: str) -> None:

@@ -1,6 +1,7 @@
 """kill -9 at random points: no content is ever lost, no torn file has a final name, a second run finishes."""
 
 import hashlib
+import json
 import os
 import random
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests import build
+from tests.formats.test_bundles import write_llama
 
 MODES = ("symlink", "copy", "move")
 ROUNDS = 30
@@ -108,6 +110,26 @@ def test_a_scan_killed_at_any_point_loses_nothing(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
 def test_a_scan_killed_three_hundred_times_loses_nothing(tmp_path: Path) -> None:
     run_rounds(tmp_path, DEEP_ROUNDS, seed=2)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_scan_of_a_folder_killed_at_any_point_ends_as_one_whole_model(tmp_path: Path) -> None:
+    chance = random.Random(4)
+    for number in range(12):
+        mode, hub = MODES[number % 3], tmp_path / f"hub{number}"
+        place = write_llama(tmp_path / f"in{number}/Tiny", shards=9)
+        known = {path: sha256(path) for path in sorted(place.iterdir())}
+        scan = command(hub, "scan", str(place.parent), "--adopt", mode)
+        kill_after(chance.uniform(0.3, 1.2), scan)
+        stored = {sha256(path) for path in hub.glob("models/*/*")}
+        assert all((path.exists() and sha256(path) == digest) or digest in stored for path, digest in known.items())
+        subprocess.run(scan, capture_output=True, check=True)
+        listed = subprocess.run(command(hub, "list"), capture_output=True, text=True, check=True)
+        assert [(one["filename"], one["state"]) for one in json.loads(listed.stdout)["models"]] == [("Tiny", "ok")]
+        assert subprocess.run(command(hub, "verify"), capture_output=True, check=False).returncode == 0
+        left = [path for path in known if path.suffix == ".safetensors" and path.exists()]
+        assert len(left) == (0 if mode == "move" else 9)
+        assert all(path.is_symlink() == (mode == "symlink") for path in left)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")

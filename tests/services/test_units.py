@@ -104,6 +104,40 @@ def test_a_part_that_vanishes_makes_the_model_missing_and_a_companion_does_not(h
     assert True in [model.missing or model.state == "broken" for model in hub.models.find(ModelFilter())]
 
 
+def test_a_part_deleted_from_its_place_does_not_break_the_stored_model(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in", adopt="copy")
+    (before,) = hub.models.find(ModelFilter())
+    (place / "model-00002-of-00002.safetensors").unlink()
+    for _ in range(2):
+        assert set(scan(hub, tmp_path / "in", adopt="copy").outcomes().values()) == {"known"}
+        (after,) = hub.models.find(ModelFilter())
+        assert (after.sha256, after.state, after.missing) == (before.sha256, "ok", False)
+
+
+def test_a_move_that_was_interrupted_between_files_is_finished(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    left = ("config.json", "model-00001-of-00002.safetensors")
+    for name in left:
+        os.link(place / name, tmp_path / name)
+    scan(hub, tmp_path / "in", adopt="move")
+    for name in left:
+        os.link(tmp_path / name, place / name)
+    scan(hub, tmp_path / "in", adopt="move")
+    assert not (place / "model-00001-of-00002.safetensors").exists()
+    assert [model.state for model in hub.models.find(ModelFilter())] == ["ok"]
+
+
+def test_another_model_in_the_same_folder_is_another_model(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    scan(hub, tmp_path / "in", adopt="copy")
+    for path in place.glob("*.safetensors"):
+        build.safetensors(path, {"model.embed_tokens.weight": (32, 8)}, mark=f"new {path.name}")
+    scan(hub, tmp_path / "in", adopt="copy")
+    assert len(hub.models.find(ModelFilter())) == 2
+    assert not finish(hub.upkeep.verify()).problems
+
+
 def test_a_folder_deploys_as_a_folder_of_links_and_leaves_nothing_behind(hub: Hub, tmp_path: Path) -> None:
     write_llama(tmp_path / "in/Tiny")
     scan(hub, tmp_path / "in")
