@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO
 
-from modelhub.core.errors import Changed, Conflict, Unreadable
+from modelhub.core.errors import CannotLink, Changed, Conflict, Unreadable
 from modelhub.core.names import printable
 
 _FICLONE = 0x40049409
@@ -30,6 +30,7 @@ _NO_HARD_LINK = {
     errno.ENOSYS,
     errno.EACCES,
 }
+_NO_SYMLINK = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
 _NO_PRIVILEGE = 1314
 """Windows: making links needs Developer Mode or an administrator."""
 
@@ -63,14 +64,26 @@ def make_symlink(source: str, path: str) -> None:
     """A new symlink at `path`; Conflict if anything stands there. Parents are made."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     try:
-        os.symlink(source, path)
+        _symlink(source, path)
     except FileExistsError as error:
         raise Conflict(f"{printable(path)} is taken by {what_stands_at(path)}.", hint="Move it away.") from error
+
+
+def _symlink(source: str, path: str) -> None:
+    """`os.symlink`, with the reason in words where a system has no symlinks."""
+    try:
+        os.symlink(source, path)
     except OSError as error:
         if getattr(error, "winerror", None) == _NO_PRIVILEGE:
             raise Unreadable(
                 "Windows does not let this account make symlinks.",
                 hint="Switch on Developer Mode in the settings.",
+            ) from error
+        if error.errno in _NO_SYMLINK:
+            raise CannotLink(
+                f"No symlink can be made in {printable(os.path.dirname(path))}: its file system (exFAT, FAT, some"
+                " network shares) has none.",
+                hint="Use --adopt copy or reference, or a folder on another disk.",
             ) from error
         raise
 
@@ -106,7 +119,7 @@ def is_leftover(name: str) -> bool:
 def replace_link(path: str, expected: str, source: str) -> None:
     """Point our own link elsewhere, atomically, if it still points to `expected`."""
     temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
-    os.symlink(source, temporary)
+    _symlink(source, temporary)
     if target_of(path) == expected:
         os.replace(temporary, path)
     else:
@@ -118,7 +131,7 @@ def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_n
     if same_entry(path, source):
         raise Conflict(f"{printable(path)} is the stored file itself.", hint="Do not scan a hub.")
     temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
-    os.symlink(source, temporary)
+    _symlink(source, temporary)
     try:
         require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
         os.replace(temporary, path)

@@ -1,5 +1,6 @@
 """Models of many files in the library: adopted, found again, deployed, removed as one."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -204,6 +205,20 @@ def test_strict_ways_to_adopt_say_why_they_cannot(
         found = scan(new_hub(), tmp_path / "in", adopt=adopt)
         assert (found.files["a.safetensors"].outcome, found.files["a.safetensors"].code) == ("failed", "cannot_link")
         assert (tmp_path / "in/a.safetensors").is_file()
+
+
+def test_a_disk_without_symlinks_is_explained_and_nothing_is_lost(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_source: str, _path: str) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
+    monkeypatch.setattr(os, "symlink", refuse)
+    (problem,) = scan(hub, tmp_path / "in").problems
+    assert (problem.code, "has none" in problem.message) == ("cannot_link", True)
+    assert (tmp_path / "in/a.safetensors").is_file()
+    assert len(hub.models.find(ModelFilter())) == 1
 
 
 def test_a_hard_link_shares_the_content_with_the_original(hub: Hub, tmp_path: Path) -> None:
