@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.rulebook import ArchitectureRule, Conditions, RuleBook, SubTypeRule
+from modelhub.core.names import human_size
 from modelhub.core.types import Evidence, Inspection, MetaValue
 
 
@@ -118,13 +119,13 @@ def from_size(size: int, claimed: set[str], book: RuleBook) -> Iterator[Evidence
         if rule is None:
             continue
         fits = rule.minimum <= size <= rule.maximum
-        span = f"{rule.minimum / 1e6:,.3g}-{rule.maximum / 1e6:,.6g} MB"
+        span = f"{human_size(rule.minimum)} to {human_size(rule.maximum)}"
         yield Evidence(
             method="size",
             claim=model_type if fits else "",
             confidence=rule.confidence,
             weight=book.weights.get("size", 0.0),
-            because=f"{size / 1e6:,.3g} MB is {'within' if fits else 'outside'} {span}, usual for {model_type}",
+            because=f"{human_size(size)} is {'within' if fits else 'outside'} {span}, usual for {model_type}",
             rule=model_type,
         )
 

@@ -32,7 +32,8 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
     candidates = _rank(evidence, book)
     best = candidates[0] if candidates else Candidate(UNKNOWN, 0.0)
     model_type = best.type if best.confidence >= threshold else UNKNOWN
-    base = _base(evidence, best.type, book)
+    told = evidence if candidates else [one for one in evidence if one.method != "filename"]
+    base = _base(told, best.type, book)  # a name that tells no type is no ground for a family
     finer = list(gather.sub_types(name, inspection, names, best.type, base, book))
     base = base or _base(finer, "", book)
     finer = [one for one in finer if not one.base or not base or one.base == base]

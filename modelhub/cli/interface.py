@@ -37,7 +37,7 @@ def demo(session: Session, folder: str, tables: bool) -> int:
     if session.json:
         output.write_json(output.result_line(made))
     else:
-        output.line(f"{made.files} sample models lie in {made.downloads}; on disk they are nearly empty.")
+        output.line(f"{made.files} sample files and folders lie in {made.downloads}; on disk they are nearly empty.")
     hub = ("--hub", made.hub)
     _step(session, *hub, "scan", made.downloads, accept=(0, 3))
     for app, place in made.apps.items():

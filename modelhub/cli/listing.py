@@ -69,7 +69,9 @@ def list_models(session: Session, /, sort: str, limit: int | None, **fields: Any
             output.line(str(model.id))
     else:
         _table(models)
-        output.told(f"{len(models)} of {total} models." if limit else f"{total} models.")
+        output.told(
+            f"{len(models)} of {output.count(total, 'model')}." if limit else f"{output.count(total, 'model')}."
+        )
     return 0
 
 
@@ -126,7 +128,7 @@ def _say_details(details: ModelDetails) -> None:
         ("name", model.filename),
         (
             "type",
-            f"{model.type} ({model.confidence:.0%} sure{', set by hand' if model.method == 'manual' else ''})",
+            f"{model.type} ({'set by hand' if model.method == 'manual' else f'{model.confidence:.0%} sure'})",
         ),
         (
             "base",
@@ -146,7 +148,12 @@ def _say_details(details: ModelDetails) -> None:
             ("missing" if model.missing else model.state) + (f": {model.message}" if model.message else ""),
         ),
     ]
-    for file in details.files:
+    if len(details.files) > 1:
+        facts += [("sha256", model.sha256)]
+        facts += [
+            (file.role, f"{file.sha256[:10]}  {output.size(file.size):>9}  {file.name}") for file in details.files
+        ]
+    for file in details.files[:1] if len(details.files) == 1 else ():
         facts += [("sha256", file.sha256), ("blake3", file.blake3), ("autov2", file.sha256[:10].upper())]
     facts += [("stored at", details.path)]
     facts += [
@@ -155,7 +162,7 @@ def _say_details(details: ModelDetails) -> None:
     facts += [("deployed to", path) for path in details.deployed]
     for name, value in facts:
         if value:
-            output.line(f"{name:16}{value}")
+            output.line(f"{name:17} {value}")
 
 
 @click.command(cls=HubCommand, name="set")
@@ -166,7 +173,7 @@ def _say_details(details: ModelDetails) -> None:
 @click.option("--tag", "add_tags", multiple=True, help="Add a tag (may be repeated).")
 @click.option("--untag", "remove_tags", multiple=True, help="Remove a tag (may be repeated).")
 @click.option("--note", help="A note of yours; '' removes it.")
-@click.option("--dry-run", is_flag=True, help="Only say which model it would be.")
+@click.option("--dry-run", is_flag=True, help="Show what the model would be; change nothing.")
 @click.pass_obj
 def set_fields(
     session: Session,
@@ -186,7 +193,7 @@ def set_fields(
         raise click.UsageError("Nothing to set; see --help.")
     with open_hub(output.settings(session), create=False) as hub:
         if dry_run:
-            changed = hub.models.resolve(model)
+            changed = hub.models.would_be(model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note)
         else:
             changed = hub.models.correct(model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note)
     if session.json:
@@ -218,7 +225,8 @@ def reclassify(session: Session, models: Sequence[str], everything: bool, stale:
         output.write_json(output.result_line(value))
     elif not session.quiet:
         would = "would change" if dry_run else "changed"
-        output.line(f"{value.models} models judged, {value.changed} {would}, {value.unreachable} could not be reached.")
+        judged = output.count(value.models, "model")
+        output.line(f"{judged} judged, {value.changed} {would}, {value.unreachable} could not be reached.")
     return output.WITH_PROBLEMS if problems else 0
 
 
@@ -255,5 +263,5 @@ def stats(session: Session) -> int:
             (count.type, str(count.models), output.percent(count.share), output.size(count.size)) for count in counts
         ]
         output.table(("type", "models", "share", "size"), rows, right=("models", "share", "size"))
-        output.told(f"{models} models, {output.size(total)}.")
+        output.told(f"{output.count(models, 'model')}, {output.size(total)}.")
     return 0

@@ -69,7 +69,8 @@ def _agreed(session: Session, settings: Settings, roots: Sequence[str], mode: Ad
         quiet = Session(quiet=session.quiet)
         summary, _ = output.follow(hub.scan(roots, adopt=mode, dry_run=True), quiet, lambda _: None)
     models = summary.outcomes.get("added", 0) + summary.outcomes.get("duplicate", 0)
-    output.told(f"{models} models, {output.size(summary.bytes_stored)}, would {_WORDS[mode]}: {settings.hub}/models.")
+    counted = f"{output.count(models, 'model')}, {output.size(summary.bytes_stored)}"
+    output.told(f"{counted}, would {_WORDS[mode]}: {settings.hub}/models.")
     return click.confirm("Go on?", default=False, err=True)
 
 
@@ -107,13 +108,17 @@ def _say_file(session: Session) -> Any:
 
 
 def _summary(summary: ScanSummary) -> str:
-    parts = [f"{count} {outcome}" for outcome, count in sorted(summary.outcomes.items())]
+    parts = [
+        f"{output.count(count, 'model')} {outcome}" if outcome in ("added", "known") else f"{count} {outcome}"
+        for outcome, count in sorted(summary.outcomes.items())
+    ]
     would = "would be " if summary.dry_run else ""
-    text = f"{summary.files} files: {', '.join(parts) or 'none'}; {output.size(summary.bytes_stored)} {would}new"
+    text = f"{output.count(summary.files, 'file')}: {', '.join(parts) or 'none'}"
+    text += f"; {output.size(summary.bytes_stored)} {would}new"
     if summary.bytes_duplicate:
         text += f", {output.size(summary.bytes_duplicate)} {would}saved as duplicates"
     if summary.missing:
-        text += f"; {summary.missing} models missing"
+        text += f"; {output.count(summary.missing, 'model')} missing"
     return f"{text} ({summary.seconds:.1f} s)."
 
 
@@ -121,19 +126,22 @@ def _summary(summary: ScanSummary) -> str:
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.pass_obj
 def classify(session: Session, paths: Sequence[str]) -> int:
-    """Say what each file is, or each model file in a folder. Uses a hub's own rules if there is a hub."""
+    """Say what each file is, or each model in a folder. Uses a hub's own rules if there is a hub."""
     settings = output.settings(session)
     judge, hub = _judge(settings)
     troubles = 0
     rows = []
     for path in model_files([require_exists(path) for path in paths], settings):
         try:
-            classified = judge.file(path)
+            classified = judge.at(path)
         except ModelHubError as error:
             output.told(f"! {error.message} {error.hint}")
             troubles += 1
             continue
-        troubles += classified.inspection.state in ("broken", "unsafe")
+        state = classified.inspection.state
+        if state in ("broken", "unsafe"):
+            troubles += 1
+            output.told(f"! {state}: {path}: {classified.inspection.message}")
         if session.json:
             output.write_json(classified_fields(path, classified))
         else:
@@ -198,12 +206,12 @@ def _classified_row(path: str, classified: Classified) -> tuple[str, ...]:
 @click.argument("model", metavar="MODEL|PATH")
 @click.pass_obj
 def explain(session: Session, model: str) -> int:
-    """Show all the evidence for what MODEL is: a model of the hub, or a file."""
+    """Show all the evidence for what MODEL is: a model of the hub, or a file or folder."""
     settings = output.settings(session)
-    if os.path.isfile(os.path.expanduser(model)):
+    if os.path.exists(os.path.expanduser(model)):
         judge, hub = _judge(settings)
         path = require_exists(model)
-        classified = judge.file(path)
+        classified = judge.at(path)
         if hub is not None:
             hub.close()
         if session.json:

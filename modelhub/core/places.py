@@ -69,7 +69,9 @@ class HubPlaces:
 def completed(typed: str) -> str | None:
     """`typed` and the rest of the first folder in order of name that starts with it, with a closing slash."""
     above, start = os.path.split(os.path.expanduser(typed))
-    if not above:
+    if typed == "~":
+        return typed + os.sep
+    if not above or len(start) > len(typed):
         return None
     try:
         names = sorted(entry.name for entry in os.scandir(above) if entry.is_dir())

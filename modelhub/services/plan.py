@@ -40,6 +40,9 @@ class TargetPlan:
         record = self._records.get(model.id)
         refusal = self._refusal(model)
         if refusal:
+            if refusal[0] == "unknown" and record is not None and standing(record):
+                yield Skip(self._target.name, model.id, model.filename, "linked", "already linked, since it was named")
+                return
             if record is not None and is_ours(record):
                 yield removal_of(self._target, record, refusal[1])
             yield Skip(self._target.name, model.id, model.filename, *refusal)

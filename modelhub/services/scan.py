@@ -235,6 +235,10 @@ class _Run:
         reason = None if unit.is_composite else self._not_a_candidate(unit.lead)
         for name in unit.bundle.parts:
             reason = reason or _going_on(unit.paths[name])
+        elsewhere = next((path for path in unit.paths.values() if self._leads_elsewhere(path)), None)
+        if elsewhere is not None and reason is None:
+            target = printable(os.path.realpath(elsewhere))
+            reason = "link", f"It has a link to {target}; scan that place to take what is there."
         if reason:
             yield FileSeen(unit.shown, "skipped", size=unit.size, code=reason[0], message=reason[1])
             return
@@ -254,6 +258,13 @@ class _Run:
         job = partial(self.intake.prepare_unit, unit, self._adopt, held, rest=bool(address))
         self._waiting.append((found, self._pool.submit(job)))
         yield from self._drain(self._most_waiting)
+
+    def _leads_elsewhere(self, path: str) -> bool:
+        """Whether a part is a link that is neither ours nor one of a Hugging Face cache."""
+        if not os.path.islink(path):
+            return False
+        target = os.path.realpath(path)
+        return self._blobs.contains(target) is None and os.path.basename(os.path.dirname(target)) != _CACHE_FOLDER
 
     def _meet_link(self, found: Found) -> Iterator[Event]:
         target = os.path.realpath(found.path)

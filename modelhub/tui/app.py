@@ -31,6 +31,7 @@ class ModelHubApp(App[None]):
               background: $surface; }
     .title { text-style: bold; }
     #buttons { height: 3; }
+    #hint { color: $text-disabled; }
     #progress { height: 2; color: $text-muted; }
     DetailsScreen VerticalScroll { padding: 0 1; }
     """

@@ -15,16 +15,15 @@ from modelhub.services.hub import Hub
 from modelhub.tui.actions import bindings
 from modelhub.tui.details import DetailsScreen
 from modelhub.tui.scanning import ScanScreen
-from modelhub.tui.table import Column, Header, LineTable, Row
+from modelhub.tui.table import Column, Header, LineTable, Row, layout
 
 COLUMNS = (
     Column("Name", 0),
     Column("Type", 16),
     Column("Base", 14),
     Column("Quant", 10, least=100),
-    Column("Sure", 5, right=True),
+    Column("Sure", 7, right=True),
     Column("Size", 9, right=True),
-    Column("State", 8, least=90),
     Column("Tags", 20, least=150),
 )
 FIELDS = ("Name", "Type", "Base", "Tag")
@@ -38,7 +37,7 @@ _NONE_FIT = "No model fits these filters. Press r to clear them."
 class Entry:
     """One model as the table and its filters use it."""
 
-    __slots__ = ("cells", "found_by", "listed", "order")
+    __slots__ = ("cells", "found_by", "listed", "order", "troubled")
 
     def __init__(self, listed: Listed) -> None:
         name = printable(listed.filename)
@@ -46,21 +45,18 @@ class Entry:
         base = printable(listed.sub_type or listed.base)
         cells = (
             name, printable(listed.type), base, printable(listed.quantization or listed.precision),
-            f"{listed.confidence:.0%}", human_size(listed.size), "" if state == "ok" else state, printable(listed.tags),
+            f"{listed.confidence:.0%}" if state == "ok" else state, human_size(listed.size), printable(listed.tags),
         )  # fmt: skip
         self.listed = listed
+        self.troubled = state != "ok"
         self.cells: Row = cells
         self.found_by = (
             name.casefold(), cells[1].casefold(), f"{listed.base} {base}".casefold(),
-            f"{cells[7]} {printable(listed.triggers)}".casefold(),
+            f"{cells[6]} {printable(listed.triggers)}".casefold(),
         )  # fmt: skip
         self.order = (
-            self.found_by[0], cells[1], base, cells[3], -listed.confidence, -listed.size, cells[6], cells[7],
+            self.found_by[0], cells[1], base, cells[3], (state == "ok", -listed.confidence), -listed.size, cells[6],
         )  # fmt: skip
-
-    @property
-    def troubled(self) -> bool:
-        return bool(self.cells[6])
 
 
 class LibraryScreen(Screen[None]):
@@ -161,7 +157,8 @@ class LibraryScreen(Screen[None]):
         self.query_one(LineTable).focus()
 
     def action_sort(self) -> None:
-        self._sorted_by = (self._sorted_by + 1) % len(COLUMNS)
+        shown = [place for place, _, _ in layout(COLUMNS, self.size.width)]
+        self._sorted_by = next((place for place in shown if place > self._sorted_by), shown[0])
         self._sort()
         self._show(self._fitting(self._entries))
 

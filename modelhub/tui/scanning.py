@@ -31,6 +31,9 @@ _WORDS: dict[Adopt, str] = {
 }
 
 
+_HINT = "→ completes a name · Enter looks first, Enter again scans · Esc stops or closes"
+
+
 class _Folders(Suggester):
     """Completes the path of a folder while it is typed; → takes the suggestion."""
 
@@ -48,6 +51,7 @@ class ScanScreen(ModalScreen[None]):
         self._hub = hub
         self._adopt = adopt
         self._job: Job | None = None
+        self._looked_at: tuple[str, object] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
@@ -59,6 +63,7 @@ class ScanScreen(ModalScreen[None]):
                 yield Button("Dry run", id="preview")
                 yield Button("Scan", id="scan", variant="primary")
                 yield Button("Close", id="close")
+            yield Static(_HINT, id="hint", markup=False)
             yield Static(id="progress", markup=False)
             yield RichLog(id="log", max_lines=1000, wrap=True, markup=False)
 
@@ -66,6 +71,10 @@ class ScanScreen(ModalScreen[None]):
         self.query_one("#path", Input).focus()
 
     @on(Input.Submitted)
+    def _entered(self) -> None:
+        """The first Enter looks, the next one on the same place and way scans."""
+        self._start(dry_run=self._looked_at != self._asked())
+
     @on(Button.Pressed, "#preview")
     def _preview(self) -> None:
         self._start(dry_run=True)
@@ -83,12 +92,18 @@ class ScanScreen(ModalScreen[None]):
             self._job.cancel()
             self._say("Stopping …")
 
+    def _asked(self) -> tuple[str, object]:
+        return self.query_one("#path", Input).value.strip(), self.query_one("#adopt", Select).value
+
     def _start(self, *, dry_run: bool) -> None:
-        path = self.query_one("#path", Input).value.strip()
-        mode = self.query_one("#adopt", Select).value
-        if self._job is not None or not path:
+        path, mode = self._asked()
+        if self._job is not None:
             return
         self.query_one(RichLog).clear()
+        if not path:
+            self._say("Name a folder.")
+            return
+        self._looked_at = (path, mode) if dry_run else None
         try:
             task = self._hub.scan([path], adopt=next(one for one in ADOPT_MODES if one == mode), dry_run=dry_run)
         except ModelHubError as error:
@@ -114,6 +129,8 @@ class ScanScreen(ModalScreen[None]):
     @on(Ended)
     def _ended(self, message: Ended) -> None:
         self._job = None
+        if message.error is not None or message.value is None:
+            self._looked_at = None
         if message.error is not None:
             self._say(f"{message.error.message} {message.error.hint}")
         elif isinstance(message.value, ScanSummary):

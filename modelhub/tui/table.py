@@ -40,9 +40,7 @@ class Line(Protocol):
     """What the table shows in one line; `troubled` lines are marked."""
 
     cells: Row
-
-    @property
-    def troubled(self) -> bool: ...
+    troubled: bool
 
 
 def layout(columns: Sequence[Column], width: int) -> list[tuple[int, int, bool]]:

@@ -116,7 +116,7 @@ def test_scanning_previews_first_and_then_fills_the_table(hub: Hub, downloads: P
         await pilot.press("enter")
         await until(pilot, lambda: "Would be: 3 files" in text_of(app, "#progress"))
         assert hub.models.count(ModelFilter()) == 0
-        await pilot.click("#scan")
+        await pilot.press("enter")
         await until(pilot, lambda: "Done: 3 files: 3 added" in text_of(app, "#progress"))
         await pilot.press("escape")
         await until(pilot, lambda: "3 of 3 models" in text_of(app, "#count"))
@@ -126,7 +126,8 @@ def test_scanning_previews_first_and_then_fills_the_table(hub: Hub, downloads: P
 
 def test_a_scan_that_cannot_be_says_so_in_the_dialog(hub: Hub, tmp_path: Path) -> None:
     async def story(app: ModelHubApp, pilot: Pilot[None]) -> None:
-        await pilot.press("S")
+        await pilot.press("S", "enter")
+        await until(pilot, lambda: "Name a folder" in text_of(app, "#progress"))
         app.screen.query_one("#path", Input).value = str(tmp_path / "nowhere")
         await pilot.press("enter")
         await until(pilot, lambda: "does not exist" in text_of(app, "#progress"))
