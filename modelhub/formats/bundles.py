@@ -37,13 +37,19 @@ _BESIDE = (
     ".yaml", ".yml", ".json", ".civitai.info", ".cm-info.json", ".metadata.json", ".preview.png", ".preview.jpg",
     ".preview.jpeg", ".preview.webp", ".png", ".jpg", ".jpeg", ".webp", ".txt", ".sha256", ".md",
 )  # fmt: skip
-_TEXT_FILES = (".json", ".txt", ".model", ".tiktoken", ".jinja", ".yaml", ".yml", ".py", ".vocab", ".bpe")
-_ABOUT = re.compile(
-    r"(?:readme|license|licence|notice|use_policy)[^/]*|\.gitattributes|.*\.(?:md|png|jpe?g|webp|gif|mp4|pdf)",
+_TEXT_FILES = re.compile(
+    r"[\w.-]*config[\w.-]*\.json|tokenizer[\w.-]*|[\w.-]*vocab[\w.-]*|merges\.txt|[\w.-]*tokens[\w.-]*\.json"
+    r"|[\w.-]+\.(?:model|tiktoken|jinja|bpe)|[\w.-]+\.index\.json|modules\.json|params\.json|metadata\.json|chat_template\.\w+"
+    r"|(?:configuration|modeling|tokenization|processing|image_processing|feature_extraction)_\w+\.py|[\w.-]*speakers?[\w.-]*",
     re.IGNORECASE,
 )
+"""Files that describe a model; whatever else lies in its folder is the user's."""
+
+_ABOUT = re.compile(r"(?:readme|license|licence|notice|use_policy)(?:[._-][\w.-]*)?|\.gitattributes", re.IGNORECASE)
 _MODULE = re.compile(r"\d+_[A-Za-z]+")
 _MAX_PARTS = 2000
+_MAX_SHARING = 12
+"""GGUF files beside one mmproj that may all be meant by it; in a larger heap nobody can tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,7 @@ class Folder:
             return None
         if not described and not lora and not (len(tokenizer) > 1 and not _model_files(here)):
             return None
-        text = [name for name in here if name.endswith(_TEXT_FILES) and not _ABOUT.fullmatch(name)]
+        text = [name for name in here if _TEXT_FILES.fullmatch(name) and not _ABOUT.fullmatch(name)]
         parts = sorted({*weights, *inner, *onnx, *text, *describing, *tokenizer})
         lead = next(iter(sorted(weights, key=_preference)), None) or (sorted(onnx) or describing or tokenizer)[0]
         parts.remove(lead)
@@ -202,7 +208,9 @@ class Folder:
     def _beside(self, main: str) -> list[str]:
         found = [name for name in self._here if self._belongs(name, main)]
         if main.lower().endswith(".gguf") and "mmproj" not in main.lower():
-            found += [name for name in self._here if "mmproj" in name.lower() and name.lower().endswith(".gguf")]
+            towers = [name for name in self._here if "mmproj" in name.lower() and name.lower().endswith(".gguf")]
+            models = sum(name.lower().endswith(".gguf") for name in self._here) - len(towers)
+            found += towers if models <= _MAX_SHARING else []
         return sorted(found)
 
     def _belongs(self, name: str, main: str) -> bool:

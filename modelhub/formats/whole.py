@@ -12,6 +12,7 @@ from modelhub.core.types import Inspection, MetaValue, State, Tensor
 from modelhub.formats import onnx, openvino
 from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
 from modelhub.formats.inspect import inspect
+from modelhub.formats.pickles import PICKLE_SUFFIXES
 
 Open = Callable[[str], AbstractContextManager[tuple[BinaryIO, int]]]
 """Opens a part by its relative name: the stream, and the file's bytes."""
@@ -55,7 +56,12 @@ _WORST: tuple[State, ...] = ("unsafe", "broken")
 
 def inspect_bundle(bundle: Bundle, folder: Folder, sizes: Sizes, open_part: Open) -> Inspection:
     """One inspection for all parts. A missing or damaged part makes the whole `broken`, and is named."""
-    inspected = {name: _part(name, sizes, open_part) for name in _inspected(bundle)}
+    parts = _inspected(bundle)
+    if len(parts) > _MAX_WEIGHTS:
+        size = sum(sizes.get(name, 0) for name in bundle.parts)
+        message = f"{len(parts)} files of weights; more than {_MAX_WEIGHTS} are not looked into."
+        return Inspection(bundle.kind, size, "unsafe", "too_many_files", message)
+    inspected = {name: _part(name, sizes, open_part) for name in parts}
     size = sum(sizes.get(name, 0) for name in bundle.parts)
     metadata = dict(_described(bundle, folder))
     tensors: dict[str, Tensor] = {}
@@ -99,11 +105,11 @@ def _inspected(bundle: Bundle) -> list[str]:
     """The parts that hold weights; an OpenVINO graph tells what is in the numbers beside it."""
     if bundle.parts[0].endswith(_OPENVINO):
         return [bundle.parts[0]]
-    return [name for name in bundle.parts if _holds_weights(name)][:_MAX_WEIGHTS]
+    return [name for name in bundle.parts if _holds_weights(name)]
 
 
 def _holds_weights(name: str) -> bool:
-    return name.lower().endswith((*WEIGHTS, ".tflite", ".mlmodel")) and not name.endswith(".index.json")
+    return name.lower().endswith((*WEIGHTS, *PICKLE_SUFFIXES, ".tflite", ".mlmodel", ".keras"))
 
 
 def _main_components(bundle: Bundle) -> tuple[str, ...]:

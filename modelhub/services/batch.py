@@ -87,7 +87,7 @@ class Batch:
             digests=prepared.digests,
             classified=prepared.classified,
             files=tuple(self._file(piece) for piece in prepared.pieces),
-            same_file=all(piece.same_file or piece.recorded for piece in prepared.pieces),
+            same_file=all(piece.same_file or piece.kept for piece in prepared.pieces),
         )
 
     def _file(self, piece: Prepared) -> FileEntry:
@@ -95,23 +95,24 @@ class Batch:
             raise AssertionError
         stored = bool(piece.staged or piece.stored_at)
         path = self._blobs.find(piece.digests.sha256, piece.digests.size) if stored else piece.found.path
-        linked = piece.found.kind == "link" and piece.recorded
         return FileEntry(
             path=piece.found.path,
             name=piece.name or os.path.basename(piece.found.path),
             role=piece.role,
             stamp=piece.found.stamp,
-            adopted="symlink" if linked else "companion" if piece.role == "companion" else piece.adopt,
+            adopted=piece.kept or ("companion" if piece.role == "companion" else piece.adopt),
             stored=stored,
             stored_name=os.path.basename(path or piece.found.path),
             digests=piece.digests,
             sample=piece.sample,
-            recorded=piece.recorded,
+            recorded=bool(piece.kept),
         )
 
     def _take_place(self, piece: Prepared) -> list[tuple[str, Stamp]]:
         """Put the link where the file was, or remove the file; the content is in the store for good."""
         path, stamp = piece.found.path, piece.found.stamp
+        if piece.kept:
+            return []
         if piece.adopt == "hardlink" and piece.staged:
             return [(path, digest.stamp(os.lstat(path)))]  # its link count and mode are other ones now
         if piece.adopt not in TAKES_PLACE or piece.digests is None or piece.found.kind == "link":

@@ -1,13 +1,14 @@
 """What is recorded of the files of a unit, one by one and together."""
 
 import os
+import stat
 
 from modelhub.core.types import Role, Sha256
 from modelhub.files import digest
 from modelhub.files.blobs import Blobs
 from modelhub.services.batch import Batch
 from modelhub.services.known import Known
-from modelhub.services.units import Unit
+from modelhub.services.units import HeldFile, Unit
 from modelhub.store.found import FoundFiles, perhaps_moved, same_file
 
 
@@ -20,9 +21,13 @@ class Held:
         self._found_files = found_files
         self._batch = batch
 
-    def digests(self, unit: Unit) -> dict[str, Sha256]:
-        """By path, the digests of those files with nothing left to do."""
-        return {path: sha for _, path, role in unit.files() if (sha := self.recorded(path, role)) is not None}
+    def files(self, unit: Unit, *, finished: bool = True) -> dict[str, HeldFile]:
+        """By path, what is recorded of those files that stand as they were left.
+
+        With `finished` only those with nothing left to do; a broken model's files stay where they are for good.
+        """
+        found = {path: self._file(path, role, finished=finished) for _, path, role in unit.files()}
+        return {path: held for path, held in found.items() if held is not None}
 
     def part_of(self, unit: Unit) -> str:
         """The recorded model that the files of a unit are what is left of at this place; empty if there is none."""
@@ -37,17 +42,17 @@ class Held:
                 files.append((name, link or (seen.sha256 if seen and seen.sha256 else "")))
         return self._found_files.holding(unit.bundle.name, files)
 
-    def recorded(self, path: str, role: Role) -> Sha256 | None:
-        """The digest of a file with nothing left to do: a link into the store, or recorded as it stands."""
-        address = self._blobs.contains(os.path.realpath(path)) if os.path.islink(path) else None
+    def _file(self, path: str, role: Role, *, finished: bool) -> HeldFile | None:
+        status = os.lstat(path)
+        address = self._blobs.contains(os.path.realpath(path)) if stat.S_ISLNK(status.st_mode) else None
         if address is not None:
             if not next(iter(self._blobs.files(address)), None) or not self._known.has_content(address):
                 return None
-            self._batch.note_link(path, digest.stamp(os.lstat(path)), address)
-            return Sha256(address)
+            self._batch.note_link(path, digest.stamp(status), address)
+            return HeldFile(Sha256(address), "symlink")
         seen = self._known.at(path)
-        if seen is None or seen.sha256 is None or not same_file(seen, os.stat(path)):
+        if seen is None or seen.sha256 is None or not same_file(seen, status) or not os.path.exists(path):
             return None
-        if role != "companion" and self._known.unfinished(seen.sha256, seen.adopted):
+        if finished and role != "companion" and self._known.unfinished(seen.sha256, seen.adopted):
             return None
-        return Sha256(seen.sha256)
+        return HeldFile(Sha256(seen.sha256), seen.adopted)

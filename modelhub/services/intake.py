@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from modelhub.core.errors import Changed, HashMismatch
-from modelhub.core.types import Adopt, Classified, Digests, Role, Sha256
+from modelhub.core.types import Adopt, Classified, Digests, Role
 from modelhub.files import digest
 from modelhub.files.blobs import Blobs, How, Staged, Staging
 from modelhub.files.walk import Found
 from modelhub.services.judge import Judge
-from modelhub.services.units import Unit, composite
+from modelhub.services.units import HeldFile, Unit, composite
 
 TAKES_PLACE: frozenset[Adopt] = frozenset({"symlink", "move"})
 """Ways to adopt after which the original is not a file any more."""
@@ -27,7 +27,10 @@ _BUSY = "Scan again when nothing writes to it."
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """One file after the slow work: judged and hashed, its content staged if the store lacks it."""
+    """One file after the slow work: judged and hashed, its content staged if the store lacks it.
+
+    `kept`: it is recorded as adopted that way, and stays as it is.
+    """
 
     found: Found
     source: str
@@ -41,7 +44,7 @@ class Prepared:
     damaged: str = ""
     name: str = ""
     role: Role = "main"
-    recorded: bool = False
+    kept: str = ""
     members: tuple["Prepared", ...] = ()
 
     @property
@@ -91,8 +94,8 @@ class Intake:
                 return prepared
             return self._stage(stream, replace(prepared, adopt=adopt), digests)
 
-    def prepare_unit(self, unit: Unit, adopt: Adopt, known: Mapping[str, Sha256], *, rest: bool = False) -> Prepared:
-        """All files of a unit. `known`: digests of those (by path) whose content and record are as they should be.
+    def prepare_unit(self, unit: Unit, adopt: Adopt, known: Mapping[str, HeldFile], *, rest: bool = False) -> Prepared:
+        """All files of a unit. `known`: those (by path) with nothing left to do, which are left as they are.
 
         With `rest` they are what a crash left of a model that is recorded whole, and are taken like its others.
         """
@@ -113,7 +116,7 @@ class Intake:
         return replace(whole, digests=digests, adopt=adopt, members=members, damaged=damaged)
 
     def _member(
-        self, name: str, path: str, role: Role, whole: Prepared, adopt: Adopt, known: Sha256 | None
+        self, name: str, path: str, role: Role, whole: Prepared, adopt: Adopt, known: HeldFile | None
     ) -> Prepared:
         """One file of a unit. What goes along may be written to by apps, so it is copied and stays where it is."""
         status = os.lstat(path)
@@ -123,14 +126,14 @@ class Intake:
         member = Prepared(found, source, whole.classified, name=name, role=role)
         if known is not None:
             size = os.stat(path).st_size
-            return replace(member, digests=Digests(known, "", "", size), adopt=adopt, recorded=True)
+            return replace(member, digests=Digests(known.sha256, "", "", size), kept=known.adopted)
         with digest.open_regular(source) as stream:
             digests = digest.digests(stream, tick=self._tick)
             size = os.fstat(stream.fileno()).st_size
             member = replace(member, digests=digests, sample=digest.sample(stream, size))
             if self.staging is None or link or adopt == "reference":
                 return member
-            mode: Adopt = "copy" if role == "companion" and adopt != "move" else adopt
+            mode: Adopt = "copy" if role == "companion" else adopt
             return self._stage(stream, replace(member, adopt=mode), digests)
 
     def _is_first_unit(self, unit: Unit) -> bool:

@@ -19,7 +19,7 @@ from modelhub.core.config import Settings
 from modelhub.core.errors import HashMismatch, InvalidInput, ModelHubError, from_os_error
 from modelhub.core.events import Event, FileSeen, Outcome, Problem, Progress, Result, Task
 from modelhub.core.names import printable
-from modelhub.core.types import Adopt, Sha256
+from modelhub.core.types import Adopt
 from modelhub.files import links
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
@@ -242,20 +242,22 @@ class _Run:
         if reason:
             yield FileSeen(unit.shown, "skipped", size=unit.size, code=reason[0], message=reason[1])
             return
-        held = self._held.digests(unit)
-        needed = {name: held[path] for name, path, role in unit.files() if role != "companion" and path in held}
-        if len(held) == len(list(unit.files())):
+        every = list(unit.files())
+        recorded = self._held.files(unit, finished=False)
+        held = self._held.files(unit)
+        if len(recorded) == len(every):
+            needed = {name: recorded[path].sha256 for name, path, role in every if role != "companion"}
             address = composite(needed) if unit.is_composite else needed[unit.bundle.parts[0]]
             brief = self._known.model(address)
-            if brief is not None and not brief.deleted:
+            if brief is not None and not brief.deleted and (brief.state != "ok" or len(held) == len(every)):
                 yield known.event(unit.shown, address, unit.size, brief)
                 return
-        address = Sha256(self._held.part_of(unit)) if unit.bundle.missing else Sha256("")
-        if address and len(held) == len(list(unit.files())) and (brief := self._known.model(address)) is not None:
-            yield known.event(unit.shown, address, unit.size, brief)
+        whole = self._held.part_of(unit) if unit.bundle.missing else ""
+        if whole and len(held) == len(every) and (brief := self._known.model(whole)) is not None:
+            yield known.event(unit.shown, whole, unit.size, brief)
             return
         found = Found(unit.shown, "file", os.lstat(unit.lead))
-        job = partial(self.intake.prepare_unit, unit, self._adopt, held, rest=bool(address))
+        job = partial(self.intake.prepare_unit, unit, self._adopt, held, rest=bool(whole))
         self._waiting.append((found, self._pool.submit(job)))
         yield from self._drain(self._most_waiting)
 

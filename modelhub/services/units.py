@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from modelhub.core.errors import Changed
 from modelhub.core.types import Role, Sha256
@@ -75,6 +75,13 @@ class Unit:
             yield stream, os.fstat(stream.fileno()).st_size
 
 
+class HeldFile(NamedTuple):
+    """A recorded file: its content, and how it was adopted."""
+
+    sha256: Sha256
+    adopted: str
+
+
 def composite(digests: Mapping[str, str]) -> Sha256:
     """The address of a model of many files, from the SHA-256 of each by relative name."""
     lines = sorted(f"{sha256}  {name}\n" for name, sha256 in digests.items())
@@ -102,7 +109,7 @@ class Units:
     def of(self, path: str) -> Unit:
         """The unit that the file at `path` belongs to; a lone file is a unit too."""
         folder, name = os.path.split(path)
-        for above in self._ancestors(folder):
+        for above in self._ancestors(folder) if self._root != path else ():  # a file that is named is meant alone
             unit = self._folder(above)
             if unit is not None and path in unit.paths.values():
                 return unit

@@ -16,6 +16,9 @@ from modelhub.store.engine import now
 
 _F = schema.found_files.c
 _M = schema.models.c
+_MISSING = "missing_part"
+"""Code of a model of which a part is not at its place."""
+
 _DESCRIBING = (".json", ".txt", ".model", ".yaml", ".yml", ".jinja", ".tiktoken")
 BRIEF = (
     _M.primary_type, _M.base, _M.sub_type, _M.confidence, _M.state, _M.state_code, _M.state_message, _M.deleted,
@@ -113,12 +116,23 @@ def _existing(connection: Connection, entry: Entry) -> tuple[Any, bool]:
         held = needed_files(connection, row.id)
         if row.file_hash in {sha256 for _, sha256 in held}:
             continue  # a model of one file that has the same name
-        if here <= held:
+        if here <= held and entry.classified.inspection.code == _MISSING:
             return row, True
+        if _stands_elsewhere(connection, row.id, entry):
+            continue
         weights = {(name, sha256) for name, sha256 in held if not name.lower().endswith(_DESCRIBING)}
         if weights and weights <= here:
             return row, False
     return None, False
+
+
+def _stands_elsewhere(connection: Connection, model_id: int, entry: Entry) -> bool:
+    """Whether the file that stands for a model is also at a place that is not one of these."""
+    files = schema.model_files.c
+    lead = select(files.sha256).where(files.model_id == model_id, files.role == "main")
+    here = [os.fsencode(file.path) for file in entry.files]
+    other = select(_F.id).where(_F.sha256.in_(lead), _F.present == 1, _F.path_bytes.not_in(here))
+    return connection.execute(other.limit(1)).first() is not None
 
 
 def needed_files(connection: Connection, model_id: int) -> set[tuple[str, str]]:
