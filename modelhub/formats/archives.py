@@ -12,11 +12,10 @@ import zipfile
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, BinaryIO
 
-import yaml
-
 from modelhub.core.types import Inspection, MetaValue, Tensor
-from modelhub.formats import pickles
+from modelhub.formats import hdf5, pickles, plain_yaml
 from modelhub.formats.broken import BrokenFile
+from modelhub.formats.pickle_values import UnsafeError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -28,33 +27,39 @@ _NPY_DTYPES = {
     "f2": "F16", "f4": "F32", "f8": "F64", "i1": "I8", "i2": "I16", "i4": "I32", "i8": "I64", "u1": "U8", "u2": "U16",
     "u4": "U32", "u8": "U64", "b1": "BOOL", "c8": "C64", "V2": "BF16",
 }  # fmt: skip
-_ERRORS = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, ValueError)
+_ERRORS = (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, RuntimeError, ValueError, RecursionError)
 
 
 def inspect_zip(stream: BinaryIO, size: int) -> Inspection | None:
     """A Keras or NumPy archive; None if it is neither."""
     try:
+        pickles.check_directory(stream, size)
         with zipfile.ZipFile(stream) as archive:
             names = {member.filename for member in archive.infolist()[:_MAX_MEMBERS]}
             if names and all(name.endswith(".npy") for name in names):
                 return _npz(archive, size)
             if "config.json" in names and "model.weights.h5" in names:
-                return Inspection("keras", size, metadata=_keras(archive))
+                return _keras(archive, size)
     except BrokenFile as broken:
         return Inspection("zip", size, "broken", broken.code, broken.message)
+    except UnsafeError as unsafe:
+        return Inspection("zip", size, "unsafe", "archive", str(unsafe))
     except _ERRORS:
         return None  # the judge of PyTorch's archives says what is wrong with it
     return None
 
 
-def _keras(archive: zipfile.ZipFile) -> dict[str, MetaValue]:
-    config = json.loads(_text(archive, "config.json"))
+def _keras(archive: zipfile.ZipFile, size: int) -> Inspection:
+    text = _text(archive, "config.json")
+    if hdf5.LAMBDA.search(text.encode()):
+        return Inspection("keras", size, "unsafe", "lambda_layer", hdf5.LAMBDA_MESSAGE)
+    config = json.loads(text)
     told: dict[str, MetaValue] = {}
     if isinstance(config, dict):
         inner = config.get("config")
         told["keras.class"] = str(config.get("class_name", ""))
         told["keras.name"] = str(inner.get("name", "")) if isinstance(inner, dict) else ""
-    return told
+    return Inspection("keras", size, metadata=told)
 
 
 def _text(archive: zipfile.ZipFile, name: str) -> str:
@@ -107,10 +112,8 @@ def inspect_nemo(stream: BinaryIO, size: int) -> Inspection:
                 if member.name.endswith("model_config.yaml") and member.size <= _MAX_TEXT:
                     stream.seek(member.offset_data)
                     metadata |= _nemo_config(stream.read(member.size))
-                elif member.name.endswith((".ckpt", ".pt", ".pth")) and member.isreg():
-                    window = _Window(stream, member.offset_data, member.size)
-                    buffered = io.BufferedReader(window)
-                    inner = pickles.inspect(pickles.container(buffered.peek(16)[:16]), buffered, member.size)
+                elif not member.isdir():
+                    inner = _worse(inner, _nemo_member(stream, member))
     except BrokenFile as broken:
         return Inspection("nemo", size, "broken", broken.code, broken.message, metadata=metadata)
     except _ERRORS as error:
@@ -119,6 +122,27 @@ def inspect_nemo(stream: BinaryIO, size: int) -> Inspection:
         return Inspection("tar", size, "not_model", "archive", "A tar archive without a model in it.")
     state = inner.state if inner.state != "not_model" else "broken"
     return Inspection("nemo", size, state, inner.code, inner.message, inner.tensors, metadata)
+
+
+def _nemo_member(stream: BinaryIO, member: tarfile.TarInfo) -> Inspection | None:
+    """A member that an app would unpickle, judged; None for anything else."""
+    if not member.isreg():
+        return Inspection("nemo", member.size, "unsafe", "link", f"Member {member.name[:200]!r} is a link.")
+    buffered = io.BufferedReader(_Window(stream, member.offset_data, member.size))
+    head = buffered.peek(16)[:16]
+    named = member.name.lower().endswith(tuple(pickles.PICKLE_SUFFIXES))
+    if not named and not pickles.is_zip(head) and not pickles.is_pickle(head):
+        return None
+    return pickles.inspect(pickles.container(head), buffered, member.size)
+
+
+_ORDER = ("ok", "not_model", "broken", "unsafe")
+
+
+def _worse(one: Inspection | None, other: Inspection | None) -> Inspection | None:
+    """The worse of two members; of two sound ones the one with more tensors."""
+    known = [each for each in (one, other) if each is not None]
+    return max(known, key=lambda each: (_ORDER.index(each.state), len(each.tensors)), default=None)
 
 
 def _members(archive: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
@@ -131,14 +155,9 @@ def _members(archive: tarfile.TarFile, size: int) -> Iterator[tarfile.TarInfo]:
 
 
 def _nemo_config(text: bytes) -> dict[str, MetaValue]:
-    try:
-        config = yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError):
-        return {}
+    config = plain_yaml.load(text)
     keys = ("target", "nemo_version", "sample_rate", "name")
-    if not isinstance(config, dict):
-        return {}
-    return {f"nemo.{key}": config[key] for key in keys if isinstance(config.get(key), str | int | float)}
+    return {f"nemo.{key}": str(config[key]) for key in keys if isinstance(config.get(key), str)}
 
 
 class _Window(io.RawIOBase):

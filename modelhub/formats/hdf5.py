@@ -14,6 +14,8 @@ _SUPERBLOCK = 48
 _END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
 """Where the superblock of each version says where the file ends, with offsets of 8 bytes."""
 
+LAMBDA = re.compile(rb'"class_name"\s*:\s*"(?:\w+>)?Lambda"')
+LAMBDA_MESSAGE = "It has a Lambda layer, which carries Python code that Keras would run."
 _KERAS = re.compile(rb"keras_version[\x00-\xff]{0,200}?(\d+\.\d+\.\d+)")
 _CLASS = re.compile(rb'"class_name"\s*:\s*"(\w{1,60})"')
 _MODEL = re.compile(rb'"name"\s*:\s*"([\w.-]{1,80})"')
@@ -30,6 +32,8 @@ def inspect(stream: BinaryIO, size: int) -> Inspection:
         end = int.from_bytes(head[at : at + 8], "little")
         if end > size:
             return Inspection("hdf5", size, "broken", "truncated", f"It should have {end} bytes and has {size}.")
+    if LAMBDA.search(head):
+        return Inspection("hdf5", size, "unsafe", "lambda_layer", LAMBDA_MESSAGE)
     metadata: dict[str, MetaValue] = {}
     for key, pattern in (("keras.version", _KERAS), ("keras.class", _CLASS), ("keras.name", _MODEL)):
         found = pattern.search(head)

@@ -18,9 +18,9 @@ _DTYPES = {
     12: "U32", 13: "U64", 14: "C64", 15: "C128", 16: "BF16", 17: "F8_E4M3", 18: "F8_E4M3FNUZ", 19: "F8_E5M2",
     20: "F8_E5M2FNUZ", 21: "U4", 22: "I4", 23: "F4",
 }  # fmt: skip
-_IR_VERSION, _PRODUCER, _PRODUCER_VERSION, _DOMAIN, _GRAPH, _OPSET, _PROPS = 1, 2, 3, 4, 7, 8, 14
-_NODE, _NAME, _INITIALIZER, _INPUT, _OUTPUT = 1, 2, 5, 11, 12
-_EXTERNAL = 1
+_IR_VERSION, _PRODUCER, _PRODUCER_VERSION, _DOMAIN, _GRAPH, _PROPS, _FUNCTIONS = 1, 2, 3, 4, 7, 14, 25
+_NODE, _NAME, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE = 1, 2, 5, 11, 12, 15
+_MAX_DEPTH = 16
 EXTERNAL = "onnx.external"
 """Metadata key: the names of the files that hold weights, joined with newlines."""
 
@@ -80,24 +80,35 @@ class _Reader:
                     self.metadata[key] = text
                 elif number == _GRAPH:
                     graphs += 1
-                    self._graph(value)
+                    self._graph(value, 0)
+                elif number == _FUNCTIONS:
+                    self._function(value)
         if not graphs:
             raise BrokenFile("no_graph", "The file holds no graph.")
 
-    def _graph(self, message: Message) -> None:
+    def _graph(self, message: Message, depth: int) -> None:
+        if depth > _MAX_DEPTH:
+            raise BrokenFile("too_deep", f"Graphs within more than {_MAX_DEPTH} graphs are not read.")
         for number, kind, value in message.fields():
             if kind != BYTES or not isinstance(value, Message):
                 continue
             if number == _INITIALIZER:
                 self._tensor(value)
+            elif number == _SPARSE:
+                self._sparse(value)
             elif number == _NODE:
-                self._node(value)
+                self._node(value, depth)
             elif number == _NAME:
-                self.metadata["onnx.graph"] = value.text()
-            elif number in (_INPUT, _OUTPUT):
+                self.metadata.setdefault("onnx.graph", value.text())
+            elif number in (_INPUT, _OUTPUT) and not depth:
                 (self._inputs if number == _INPUT else self._outputs).append(_first_text(value, 1))
 
-    def _node(self, message: Message) -> None:
+    def _function(self, message: Message) -> None:
+        for number, kind, value in message.fields():
+            if number == 7 and kind == BYTES and isinstance(value, Message):
+                self._node(value, 1)
+
+    def _node(self, message: Message, depth: int) -> None:
         """Counts the operator; constants within attributes may hold weights in other files too."""
         for number, kind, value in message.fields():
             if kind != BYTES or not isinstance(value, Message):
@@ -105,15 +116,23 @@ class _Reader:
             if number == 4:
                 self._operators[value.text()[:100]] += 1
             elif number == 5:
-                self._attribute(value)
+                self._attribute(value, depth)
 
-    def _attribute(self, message: Message, depth: int = 0) -> None:
+    def _attribute(self, message: Message, depth: int) -> None:
         for number, kind, value in message.fields():
             if kind == BYTES and isinstance(value, Message):
                 if number in (5, 10):
                     self._external_of(value)
-                elif number in (6, 11) and depth < 8:
-                    self._graph(value)
+                elif number in (22, 23):
+                    self._sparse(value)
+                elif number in (6, 11):
+                    self._graph(value, depth + 1)
+
+    def _sparse(self, message: Message) -> None:
+        """Values and indices, each a tensor that may lie elsewhere."""
+        for number, kind, value in message.fields():
+            if number in (1, 2) and kind == BYTES and isinstance(value, Message):
+                self._external_of(value)
 
     def _external_of(self, message: Message) -> None:
         for number, kind, value in message.fields():

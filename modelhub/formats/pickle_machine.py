@@ -33,6 +33,7 @@ MAX_STEPS = 2_000_000
 
 _KEPT_TEXT = 1024
 _LONGEST_NUMBER = 8
+_LONGEST_LINE = 4000
 
 
 class CutOffError(BrokenFile):
@@ -41,6 +42,12 @@ class CutOffError(BrokenFile):
 
 _TEXT = {"UNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 _NUMBERS = {"INT", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
+_LINES = {"INT", "LONG", "FLOAT", "GET", "PUT"}
+"""Numbers written out in a line. The unpickler reads them as C does, up to a zero byte."""
+
+_METHODS = {"append", "extend", "add", "update", "setdefault"}
+"""What an unpickler looks up on an object in order to call it, beside names between double underscores."""
+
 _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 _uint16 = struct.Struct("<H").unpack_from
@@ -167,7 +174,7 @@ class Machine:
             stream = io.BytesIO(data)  # shares the bytes; no copy is made
             stream.seek(position)
             try:
-                argument = opcode.arg.reader(stream)
+                argument = _line(opcode.name, stream) if opcode.name in _LINES else opcode.arg.reader(stream)
             except ValueError as error:
                 if stream.tell() >= len(data):
                     raise CutOffError("bad_pickle", "The pickle is damaged or cut off.") from error
@@ -245,21 +252,36 @@ class Machine:
 
     def _setitem(self, _: object) -> None:
         value, key = self._stack.pop(), self._stack.pop()
+        _require_plain(self._stack[-1])
         fill(self._stack[-1], [key, value])
 
     def _setitems(self, _: object) -> None:
         items = self._to_mark()
+        _require_plain(self._stack[-1])
+        self._count(len(items))
         fill(self._stack[-1], items)
 
     def _append(self, _: object) -> None:
         value = self._stack.pop()
+        _require_plain(self._stack[-1])
         if isinstance(self._stack[-1], list):
             self._stack[-1].append(value)
 
     def _appends(self, _: object) -> None:
         items = self._to_mark()
+        _require_plain(self._stack[-1])
         if isinstance(self._stack[-1], list):
             self._stack[-1].extend(items)
+
+    def _additems(self, _: object) -> None:
+        self._to_mark()
+        _require_plain(self._stack[-1])
+
+    def _count(self, steps: int) -> None:
+        """Work that one opcode asks for counts like as many opcodes."""
+        self._steps += steps
+        if self._steps > MAX_STEPS:
+            raise UnsafeError("Its pickles have too many steps to be looked through.")
 
     def _persistent(self, identity: object) -> object:
         """What PyTorch puts outside the pickle: ('storage', class, key, device, elements)."""
@@ -309,6 +331,7 @@ class Machine:
         if part == "tensor":
             return tensor(given)
         if part == "dictionary":
+            self._count(len(given[-1]) if given and isinstance(given[-1], list | tuple | dict) else 0)
             return dictionary(given) if given else {}
         if part == "parameter":
             return given[0] if given else OTHER
@@ -335,6 +358,10 @@ class Machine:
         target = self._stack[-1]
         if isinstance(target, Global):
             raise UnsafeError("The pickle changes a class or function of the program that loads it.")
+        for part in state if isinstance(state, tuple) else (state,):
+            self._count(len(part) if isinstance(part, dict) else 0)
+            if isinstance(part, dict) and any(_is_method(key) for key in part):
+                raise UnsafeError("The pickle puts something of its own in place of a method.")
         if isinstance(target, Instance):
             target.state = state[0] if isinstance(state, tuple) and state else state
 
@@ -345,5 +372,33 @@ class Machine:
         "NONE": _none, "NEWTRUE": _true, "EMPTY_DICT": _empty_dict,
         "EMPTY_LIST": _empty_list, "DICT": _dict, "LIST": _list,
         "SETITEM": _setitem, "SETITEMS": _setitems, "APPEND": _append,
-        "APPENDS": _appends,
+        "APPENDS": _appends, "ADDITEMS": _additems,
     }  # fmt: skip
+
+
+def _is_method(key: object) -> bool:
+    return isinstance(key, str) and (key in _METHODS or (key.startswith("__") and key.endswith("__")))
+
+
+def _require_plain(target: object) -> None:
+    """Items may be put into what Python itself made; an object's own methods would be called for them."""
+    if isinstance(target, Global) or (isinstance(target, Instance) and target.made_of.name not in _DICTIONARY_LIKE):
+        raise UnsafeError("The pickle puts items into an object, whose code would run.")
+
+
+_DICTIONARY_LIKE = {"AttributeDict", "OrderedDict", "Counter", "defaultdict", "dict", "set", "frozenset", "list"}
+
+
+def _line(name: str, stream: io.BytesIO) -> int | float | bool:
+    """A number up to the end of its line or a zero byte; ValueError if the unpickler would refuse it too."""
+    line = stream.readline()
+    if not line.endswith(b"\n"):
+        raise ValueError
+    text = line[:-1].split(b"\0", 1)[0].strip().decode("ascii")
+    if name == "FLOAT":
+        return float(text)
+    if name == "INT" and text in ("00", "01"):
+        return text == "01"
+    if len(text) > _LONGEST_LINE:
+        raise UnsafeError("The pickle holds a number that is too long to be looked at.")
+    return int(text.removesuffix("L"), 0 if name == "LONG" else 10)

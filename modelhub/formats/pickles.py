@@ -130,7 +130,7 @@ def _refuse_tar(block: bytes) -> None:
 
 
 def _read_zip(stream: BinaryIO, size: int) -> Read:
-    _check_directory(stream, size)
+    check_directory(stream, size)
     try:
         with zipfile.ZipFile(stream) as archive:
             names = [member.orig_filename for member in archive.infolist()]
@@ -186,7 +186,7 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, limit: int) -> by
     return data
 
 
-def _check_directory(stream: BinaryIO, size: int) -> None:
+def check_directory(stream: BinaryIO, size: int) -> None:
     """Programs find a zip's directory in different ways; all must find the same one, right before the end."""
     tail_start = max(0, size - 65_557)
     stream.seek(tail_start)

@@ -1,15 +1,20 @@
 """What a pickled object tells: its tensors by name, and the plain values beside them."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from modelhub.core.types import MetaValue, Tensor
 from modelhub.formats.pickle_values import Instance
 
 MAX_TENSORS = 1_000_000
-_MAX_VISITS = 4_000_000
+_MAX_VISITS = 1_000_000
+_MAX_NAMES = 64 << 20
+"""Letters of all names together."""
+
 _MAX_DEPTH = 64
 _MAX_VALUES = 200
+_LOOKED_AT = 50
 _PLAIN = (str, int, float, bool)
 _WRAPPERS = (
     "state_dict", "model_state_dict", "params_ema", "params", "ema", "model_ema", "model", "module", "net", "network",
@@ -59,7 +64,22 @@ def _plain_values(outer: Mapping[Any, Any]) -> dict[str, MetaValue]:
 
 
 def _holds_tensors(value: object) -> bool:
-    return _attributes(value) is not None and next(_tensors(value), None) is not None
+    """Whether a tensor is near enough to the top of a wrapped dictionary; a nest of empty ones is not searched."""
+    inner = _attributes(value)
+    return inner is not None and any(
+        child.__class__ is Tensor or _has_tensor(child) for child in islice(inner.values(), _LOOKED_AT)
+    )
+
+
+def _has_tensor(value: object) -> bool:
+    return any(child.__class__ is Tensor or _deeper(child) for _, child in islice(_inner(value), _LOOKED_AT))
+
+
+def _deeper(value: object) -> bool:
+    return any(
+        child.__class__ is Tensor or any(last.__class__ is Tensor for _, last in islice(_inner(child), _LOOKED_AT))
+        for _, child in islice(_inner(value), _LOOKED_AT)
+    )
 
 
 def _named(found: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
@@ -79,14 +99,17 @@ def _tensors(value: object) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Tensor):
         yield "", value
     waiting: list[tuple[str, object, tuple[int, ...]]] = [("", value, ())]
-    visits = 0
-    while waiting and visits < _MAX_VISITS:
+    visits = letters = 0
+    while waiting and visits < _MAX_VISITS and letters < _MAX_NAMES:
         path, here, above = waiting.pop()
         if id(here) in above or len(above) >= _MAX_DEPTH:
             continue
         dotted, trail = f"{path}." if path else "", (*above, id(here))
         for key, child in _inner(here):
             visits += 1
+            letters += len(path) + len(key)
+            if visits > _MAX_VISITS or letters > _MAX_NAMES:
+                return
             if child.__class__ is Tensor:
                 yield f"{dotted}{key}", child
             else:

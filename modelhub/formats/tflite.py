@@ -12,6 +12,7 @@ from modelhub.formats.broken import BrokenFile
 
 _MAX_TENSORS = 100_000
 _MAX_TEXT = 4096
+_MAX_READS = 1_000_000
 _DTYPES = {
     0: "F32", 1: "F16", 2: "I32", 3: "U8", 4: "I64", 5: "STR", 6: "BOOL", 7: "I16", 8: "C64", 9: "I8", 10: "F64",
     11: "C128", 12: "U64", 15: "U32", 16: "U16", 17: "I4", 18: "BF16",
@@ -55,8 +56,12 @@ class _FlatBuffer:
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self._stream = stream
         self._size = size
+        self._reads = 0
 
     def _at(self, position: int, form: str) -> int:
+        self._reads += 1
+        if self._reads > _MAX_READS:
+            raise BrokenFile("too_many_tensors", f"More than {_MAX_READS} values of the header are not read.")
         width = struct.calcsize(form)
         if position < 0 or position + width > self._size:
             raise BrokenFile("truncated", "A part of the file lies beyond its end.")

@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-import yaml
-
 from modelhub.core.types import Inspection, MetaValue, State, Tensor
-from modelhub.formats import onnx, openvino
+from modelhub.formats import onnx, openvino, plain_yaml
 from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
 from modelhub.formats.inspect import inspect
 from modelhub.formats.pickles import PICKLE_SUFFIXES
@@ -164,12 +162,8 @@ def _card(text: str) -> Iterator[tuple[str, MetaValue]]:
     described = _first_paragraph(body)
     if described:
         yield "card.description", described
-    try:
-        told = yaml.safe_load(front)
-    except (yaml.YAMLError, RecursionError, ValueError):
-        return
-    if isinstance(told, dict):
-        yield from _flat("card", {key: told[key] for key in _CARD if key in told})
+    told = plain_yaml.load(front)
+    yield from _flat("card", {key: told[key] for key in _CARD if key in told})
 
 
 def _first_paragraph(body: str) -> str:

@@ -67,7 +67,9 @@ class Message:
         return self._stream.read(len(self))
 
     def text(self) -> str:
-        return self.bytes().decode("utf-8", "replace")
+        """The value as text; of a very long one the beginning."""
+        self._stream.seek(self.start)
+        return self._stream.read(min(len(self), MAX_TEXT)).decode("utf-8", "replace")
 
     def packed(self) -> list[int]:
         """Numbers written one after the other."""
