@@ -3,6 +3,7 @@
 Pure over a listing: which files make up one model is decided here, reading them is somebody else's work.
 """
 
+import io
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -12,6 +13,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
+
+from modelhub.formats import onnx
 
 MAX_JSON = 8 << 20
 """Bytes of a describing file that are read; a tokenizer or an index of 100,000 tensors fits."""
@@ -191,36 +194,52 @@ class Folder:
             return owner if owner in self._here else name
         if name.endswith(".bin") and f"{name[:-4]}.xml" in self._here:
             return f"{name[:-4]}.xml"
-        if name.lower().endswith((*WEIGHTS, ".xml")):
+        lower = name.lower()
+        if lower.endswith((*WEIGHTS, ".xml")):
             return name
-        owners = [other for other in self._here if other.lower().endswith(WEIGHTS)]
-        fitting = [other for other in owners if self._belongs(name, other)]
+        stems = [lower.removesuffix(ending) for ending in _BESIDE if lower.endswith(ending)]
+        owners = [self._lower.get(stem + suffix) for stem in stems for suffix in ("", *WEIGHTS)]
+        fitting = [owner for owner in owners if owner is not None and owner.lower().endswith(WEIGHTS) and owner != name]
         return max(fitting, key=len) if fitting else name
 
     def _needed_by(self, main: str) -> list[str]:
         stem = main[:-4]
         if main.endswith(".xml") and f"{stem}.bin" in self._here:
             return [f"{stem}.bin"]
-        return [
-            name for name in (f"{main}.data", f"{main}_data", f"{main}.json") if name in self._here and ".onnx" in main
-        ]
+        if not main.lower().endswith(".onnx"):
+            return []
+        beside = {f"{main}.data", f"{main}_data", f"{main}.json", *self._named_in(main)}
+        return sorted(name for name in beside if name in self._here and name != main)
+
+    def _named_in(self, graph: str) -> list[str]:
+        """The files that an ONNX graph names as those of its weights."""
+        if self._here.get(graph, MAX_JSON + 1) > MAX_JSON:
+            return []
+        content = self._read(graph)
+        told = onnx.inspect(io.BytesIO(content), len(content)).metadata.get(onnx.EXTERNAL, "")
+        return str(told).split("\n")
 
     def _beside(self, main: str) -> list[str]:
-        found = [name for name in self._here if self._belongs(name, main)]
-        if main.lower().endswith(".gguf") and "mmproj" not in main.lower():
-            towers = [name for name in self._here if "mmproj" in name.lower() and name.lower().endswith(".gguf")]
-            models = sum(name.lower().endswith(".gguf") for name in self._here) - len(towers)
-            found += towers if models <= _MAX_SHARING else []
-        return sorted(found)
+        found = set(self._same_stem(PurePosixPath(main).stem))
+        found.update(name for name in (f"{main}.json",) if name in self._here)
+        if main.lower().endswith(".gguf") and main not in self._towers:
+            found.update(self._towers)
+        return sorted(found - {main})
 
-    def _belongs(self, name: str, main: str) -> bool:
-        if name == main or main not in self._here:
-            return False
-        stem = PurePosixPath(main).stem
-        return (name.startswith(stem) and name[len(stem) :].lower() in _BESIDE) or name == f"{main}.json"
+    @cached_property
+    def _lower(self) -> dict[str, str]:
+        return {name.lower(): name for name in self._here}
+
+    @cached_property
+    def _towers(self) -> tuple[str, ...]:
+        """The image or audio towers beside GGUF models, unless so many models share them that nobody can tell."""
+        files = [name for name in self._here if name.lower().endswith(".gguf")]
+        towers = tuple(name for name in files if "mmproj" in name.lower())
+        return towers if len(files) - len(towers) <= _MAX_SHARING else ()
 
     def _same_stem(self, stem: str) -> list[str]:
-        return sorted(name for name in self._here if name.startswith(stem) and name[len(stem) :].lower() in _BESIDE)
+        lower = stem.lower()
+        return sorted(self._lower[lower + ending] for ending in _BESIDE if lower + ending in self._lower)
 
     def _about(self) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._here if _ABOUT.fullmatch(name)))

@@ -173,7 +173,7 @@ class Deployment:
         ids = None if models is None else {model.id for model in models}
         wanted = [link for link in self._targets.links(by_id) if ids is None or link.model_id in ids]
         ours = [link for link in wanted if is_ours(link)]
-        return Plan(tuple(removal_of(by_id[link.target_id], link, "undeployed") for link in ours))
+        return Plan(tuple(step for link in ours for step in removal_of(by_id[link.target_id], link, "undeployed")))
 
     # Application
 

@@ -34,7 +34,7 @@ class TargetPlan:
             alive = {model.id for model in models}
             for model_id, link in self._records.items():
                 if model_id not in alive and is_ours(link):
-                    yield removal_of(self._target, link, "the model was deleted")
+                    yield from removal_of(self._target, link, "the model was deleted")
 
     def _model(self, model: Model) -> Iterator[Step]:
         record = self._records.get(model.id)
@@ -44,7 +44,7 @@ class TargetPlan:
                 yield Skip(self._target.name, model.id, model.filename, "linked", "already linked, since it was named")
                 return
             if record is not None and is_ours(record):
-                yield removal_of(self._target, record, refusal[1])
+                yield from removal_of(self._target, record, refusal[1])
             yield Skip(self._target.name, model.id, model.filename, *refusal)
             return
         files = [file for file in self._placed[model.id] if file.path]
@@ -55,7 +55,7 @@ class TargetPlan:
                 yield Skip(self._target.name, model.id, model.filename, "linked", "already linked")
                 return
             if stands:
-                yield removal_of(self._target, record, "its place is another now")
+                yield from removal_of(self._target, record, "its place is another now")
                 for path in {record.path, _folder_of(record, model)}:
                     self._listing(os.path.dirname(path)).discard(os.path.basename(path).lower())
             elif links.lstat(record.path) is not None and record.path.startswith(os.path.join(folder, "")):
@@ -90,28 +90,35 @@ class TargetPlan:
 
     def _link(self, model: Model, folder: str, files: Sequence[Placed]) -> Step:
         """Links of the model's own name, or of that name with its digest where another model has it."""
-        listing = self._listing(folder)
-        lead = files[0]
-        whole = model.format in WHOLE_FOLDERS
-        stem, suffix = (model.filename, "") if whole else os.path.splitext(_file_name(model, lead))
-        for name in (f"{stem}{suffix.lower()}", _shortened(stem, f"-{model.sha256[:8]}{suffix.lower()}")):
-            path = os.path.join(folder, name)
-            made = [LinkFile(_place(path, lead, file, whole=whole), file.path, file.sha256) for file in files]
-            if name.lower() not in listing or links.target_of(path) == lead.path or self._is_half_made(made):
-                listing.add(name.lower())
-                first, *more = made
+        taken = ""
+        for made in _places(model, folder, files):
+            first, *more = made
+            top = _top([file for file, one in zip(made, files, strict=True) if one.role != "companion"], folder)
+            taken = next((path for path in top if not self._is_free(path, made)), "")
+            if not taken:
+                for path in top:
+                    self._listing(os.path.dirname(path)).add(os.path.basename(path).lower())
+                more = [file for file in more if self._may_go_along(file, files)]
                 return MakeLink(
                     self._target.name, model.id, first.sha256, first.path, first.source, model.size, tuple(more)
                 )
-            if path not in self._ours and not self._planned(path):
-                return Conflict(self._target.name, model.id, path, links.what_stands_at(path))
-        return Conflict(self._target.name, model.id, path, "another model of that name")
+            if taken not in self._ours and not self._planned(taken):
+                return Conflict(self._target.name, model.id, taken, links.what_stands_at(taken))
+        return Conflict(self._target.name, model.id, taken, "another model of that name")
+
+    def _is_free(self, path: str, made: Sequence[LinkFile]) -> bool:
+        """Whether nothing has this name, or only what an interrupted run of ours has made of these links."""
+        if os.path.basename(path).lower() not in self._listing(os.path.dirname(path)):
+            return True
+        mine = [file for file in made if file.path == path or file.path.startswith(os.path.join(path, ""))]
+        found = [links.target_of(file.path) for file in mine]
+        return any(found) and all(target in (None, file.source) for target, file in zip(found, mine, strict=True))
 
     @staticmethod
-    def _is_half_made(files: Sequence[LinkFile]) -> bool:
-        """Whether an interrupted run of ours has begun these very links."""
-        found = [links.target_of(file.path) for file in files]
-        return any(found) and all(target in (None, file.source) for target, file in zip(found, files, strict=True))
+    def _may_go_along(file: LinkFile, files: Sequence[Placed]) -> bool:
+        """What only goes along stays away where something of that name is already."""
+        needed = any(one.path == file.source and one.role != "companion" for one in files)
+        return needed or links.target_of(file.path) == file.source or links.lstat(file.path) is None
 
     def _planned(self, path: str) -> bool:
         """Whether the name was given to another model in this plan, so that nothing stands there yet."""
@@ -131,15 +138,36 @@ WHOLE_FOLDERS = frozenset({"hf_folder", "diffusers", "savedmodel", "mlpackage"})
 """Formats of models that are a folder, and are deployed as one."""
 
 
-def _place(path: str, lead: Placed, file: Placed, *, whole: bool) -> str:
-    """Where a file's link goes if the model's goes to `path`: inside it, or beside it under a name that fits."""
-    if whole:
-        return os.path.join(path, *file.name.split("/"))
-    if file is lead:
-        return path
-    folder, given = os.path.split(path)
-    stem, had = os.path.splitext(given)[0], os.path.splitext(lead.name)[0]
-    return os.path.join(folder, stem + file.name[len(had) :] if file.name.startswith(had) else file.name)
+def _places(model: Model, folder: str, files: Sequence[Placed]) -> Iterator[list[LinkFile]]:
+    """Where the links of a model may go, the best place first.
+
+    A model that is a folder keeps its inner names, and parts that name one another keep theirs; a lone file takes
+    the model's name, and what goes along follows it.
+    """
+    lead, digest = files[0], model.sha256[:8]
+    if model.format in WHOLE_FOLDERS:
+        for name in (model.filename, _shortened(model.filename, f"-{digest}")):
+            yield [_link_to(os.path.join(folder, name, *file.name.split("/")), file) for file in files]
+    elif sum(file.role != "companion" for file in files) > 1:
+        for place in (folder, os.path.join(folder, _shortened(os.path.splitext(model.filename)[0], f"-{digest}"))):
+            yield [_link_to(os.path.join(place, file.name), file) for file in files]
+    else:
+        stem, suffix = os.path.splitext(_file_name(model, lead))
+        had = os.path.splitext(lead.name)[0]
+        for given in (stem, _shortened(stem, f"-{digest}{suffix}").removesuffix(suffix)):
+            names = [given + file.name[len(had) :] if file.name.startswith(had) else file.name for file in files]
+            names[0] = f"{given}{suffix.lower()}"
+            yield [_link_to(os.path.join(folder, name), file) for name, file in zip(names, files, strict=True)]
+
+
+def _link_to(path: str, file: Placed) -> LinkFile:
+    return LinkFile(path, file.path, file.sha256)
+
+
+def _top(made: Sequence[LinkFile], folder: str) -> list[str]:
+    """The names that a model takes in the target's folder: of its needed files, or of the folder that holds them."""
+    own = os.path.commonpath([os.path.dirname(file.path) for file in made])
+    return [file.path for file in made] if own == folder else [own]
 
 
 def _folder_of(record: Link, model: Model) -> str:
@@ -168,12 +196,17 @@ def standing(link: Link) -> list[str]:
     return [file.source for file in link.files if links.target_of(file.path) == file.source]
 
 
-def removal_of(target: Target, link: Link, because: str) -> Step:
-    stands = links.target_of(link.path)
-    if stands != link.source and links.lstat(link.path) is not None:
-        return Conflict(target.name, link.model_id, link.path, f"{links.what_stands_at(link.path)}, where our link was")
-    folders = tuple(_made_for(target, link))
-    return RemoveLink(target.name, link.model_id, link.path, link.source, because, link.more, folders)
+def removal_of(target: Target, link: Link, because: str) -> Iterator[Step]:
+    """Remove a model's links; what took the place of one is the user's, and the others go all the same."""
+    ours = [file for file in link.files if links.target_of(file.path) == file.source or links.lstat(file.path) is None]
+    for file in link.files:
+        if file not in ours:
+            by = f"{links.what_stands_at(file.path)}, where our link was"
+            yield Conflict(target.name, link.model_id, file.path, by)
+    if ours:
+        first, *more = ours
+        folders = tuple(_made_for(target, link))
+        yield RemoveLink(target.name, link.model_id, first.path, first.source, because, tuple(more), folders)
 
 
 def _made_for(target: Target, link: Link) -> list[str]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import BinaryIO, NamedTuple
 
 from modelhub.core.errors import Changed
@@ -104,6 +104,7 @@ class Units:
     def __init__(self, root: str) -> None:
         self._root = root
         self._flat: dict[str, dict[str, int]] = {}
+        self._folders: dict[str, Folder] = {}
         self._whole: dict[str, Unit | None] = {}
 
     def of(self, path: str) -> Unit:
@@ -114,9 +115,10 @@ class Units:
             if unit is not None and path in unit.paths.values():
                 return unit
         names = self._names(folder)
-        if name not in names:
-            names = {**names, name: 0}
-        bundle = Folder(os.path.basename(folder), names, lambda other: _read(os.path.join(folder, other))).around(name)
+        if name in names:
+            bundle = self._described(folder).around(name)
+        else:  # no regular file, or it came after we looked
+            bundle = Folder("", {name: 0}, lambda _: b"").around(name)
         used = (*bundle.parts, *bundle.companions)
         return Unit(bundle, {one: os.path.join(folder, one) for one in used}, names, folder)
 
@@ -142,6 +144,12 @@ class Units:
             self._flat[folder] = names_under(folder, deep=False)
         return self._flat[folder]
 
+    def _described(self, folder: str) -> Folder:
+        if folder not in self._folders:
+            read = partial(_read_in, folder)
+            self._folders[folder] = Folder(os.path.basename(folder), self._names(folder), read)
+        return self._folders[folder]
+
     def _folder(self, path: str) -> Unit | None:
         if path not in self._whole:
             self._whole[path] = self._look(path) if _MARKERS & self._names(path).keys() else None
@@ -149,7 +157,7 @@ class Units:
 
     def _look(self, path: str) -> Unit | None:
         sizes = names_under(path)
-        bundle = Folder(_name(path), sizes, lambda name: _read(os.path.join(path, *name.split("/")))).whole()
+        bundle = Folder(_name(path), sizes, partial(_read_in, path)).whole()
         if bundle is None:
             return None
         used = (*bundle.parts, *bundle.companions)
@@ -164,6 +172,10 @@ def _name(path: str) -> str:
         repository = os.path.basename(os.path.dirname(above))
         return repository.split("--")[-1] or name
     return name
+
+
+def _read_in(folder: str, name: str) -> bytes:
+    return _read(os.path.join(folder, *name.split("/")))
 
 
 def _read(path: str) -> bytes:

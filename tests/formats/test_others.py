@@ -165,3 +165,42 @@ def test_the_pickle_within_an_archive_is_judged(tmp_path: Path) -> None:
         member.size = len(inner)
         archive.addfile(member, io.BytesIO(inner))
     assert look(out.getvalue(), "m.nemo").state == "unsafe"
+
+
+def test_every_checkpoint_of_an_archive_is_judged(tmp_path: Path) -> None:
+    evil = build.torch_zip(tmp_path / "x", build.malicious_pickle("false")).read_bytes()
+    good = writers.torch_zip(tmp_path / "y", {"w": (2, 2)}).read_bytes()
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, content in (("model_weights.ckpt", evil), ("zz.ckpt", good)):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    assert look(out.getvalue(), "m.nemo").state == "unsafe"
+
+
+def test_layers_of_python_code_are_unsafe() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("config.json", '{"class_name": "Functional", "layers": [{"class_name": "Lambda"}]}')
+        archive.writestr("model.weights.h5", b"")
+    assert (look(out.getvalue(), "m.keras").state, look(out.getvalue(), "m.keras").code) == ("unsafe", "lambda_layer")
+
+
+@pytest.mark.parametrize("number", [15, 25])
+def test_weights_of_functions_and_sparse_tensors_are_looked_at_too(number: int) -> None:
+    escape = writers._field(13, writers._field(1, b"location") + writers._field(2, b"../../etc/passwd"))
+    if number == 15:
+        graph = writers._field(2, b"g") + writers._field(15, writers._field(1, escape))
+        content = writers._field(7, graph)
+    else:
+        node = writers._field(5, writers._field(5, escape))
+        content = writers._field(7, writers._field(2, b"g")) + writers._field(25, writers._field(7, node))
+    assert look(writers._field(1, 8) + writers._field(2, b"x") + content, "m.onnx").state == "unsafe"
+
+
+def test_graphs_within_graphs_end_somewhere() -> None:
+    graph = writers._field(2, b"g")
+    for _ in range(300):
+        graph = writers._field(1, writers._field(5, writers._field(6, graph)))
+    assert look(writers._field(1, 8) + writers._field(2, b"x") + writers._field(7, graph), "m.onnx").code == "too_deep"

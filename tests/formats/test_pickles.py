@@ -203,3 +203,31 @@ def test_many_long_pickles_share_one_bound() -> None:
 def test_arbitrary_pickles_never_raise(content: bytes) -> None:
     assert look(b"\x80\x02N" + content).state in ("ok", "broken", "unsafe")
     assert look(zipped({"archive/data.pkl": content})).state in ("ok", "broken", "unsafe")
+
+
+ATTRIBUTES = b"}X\x0c\x00\x00\x00__setstate__cmodels.yolo\nModel\ns"
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02cargparse\nNamespace\n)\x81" + ATTRIBUTES + b"b}b.",
+        b"\x80\x02cargparse\nNamespace\n)\x81}X\x06\x00\x00\x00appendcmodels.yolo\nModel\nsb}a.",
+        b"\x80\x02cargparse\nNamespace\n)\x81}a.",
+        b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cmodels.yolo\nModel\nNK\x01\x85NtR.",
+        b"\x80\x02ccopyreg\n_reconstructor\n(cargparse\nNamespace\ncmodels.yolo\nModel\n}tR.",
+    ],
+    ids=["setstate", "append attribute", "append", "rebuild", "reconstructor"],
+)
+def test_methods_of_objects_cannot_be_made_to_run(pickled: bytes) -> None:
+    assert look(pickled).state == "unsafe"
+
+
+def test_numbers_are_read_as_c_reads_them() -> None:
+    assert look(b"\x80\x02I0\x00 anything\n0cposix\nsystem\n(X\x04\x00\x00\x00truetR.").state == "unsafe"
+
+
+@pytest.mark.parametrize("nested", [40, 200])
+def test_a_nest_of_dictionaries_ends_soon(nested: int) -> None:
+    inner = b"}" + b"q\x00" + b"".join(b"}X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00sq\x00" for _ in range(nested))
+    assert look(b"\x80\x02" + inner + b".").state in ("ok", "broken", "unsafe")

@@ -1,6 +1,7 @@
 """Models of many files in the library: adopted, found again, deployed, removed as one."""
 
 import errno
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from modelhub.core.types import Adopt, ModelFilter
 from modelhub.services.hub import Hub
 from tests import build
 from tests.conftest import finish, scan
-from tests.formats.test_bundles import write_llama
+from tests.formats.test_bundles import CONFIG, write_llama
 
 
 def only(hub: Hub, text: str = "") -> str:
@@ -164,6 +165,88 @@ def test_shards_and_companions_are_linked_beside_one_another(hub: Hub, tmp_path:
     assert sorted(path.name for path in (tmp_path / "app/lora").iterdir()) == ["a.safetensors", "a.yaml"]
     finish(hub.deployment.apply(hub.deployment.plan_removal(["plain"])))
     assert list((tmp_path / "app/lora").iterdir()) == []
+
+
+def split(place: Path, mark: str) -> None:
+    for number in range(1, 4):
+        build.gguf(place / f"llama-7b-q4-0000{number}-of-00003.gguf", build.llm_pairs("llama", f"{mark} {number}"))
+
+
+def test_split_files_keep_the_names_by_which_they_find_one_another(hub: Hub, tmp_path: Path) -> None:
+    split(tmp_path / "in/one", "one")
+    split(tmp_path / "in/two", "two")
+    scan(hub, tmp_path / "in")
+    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 2
+    folders = {path.parent for path in (tmp_path / "app").rglob("llama-7b-q4-00001-of-00003.gguf")}
+    assert len(folders) == 2
+    assert all(len(list(folder.glob("*-of-00003.gguf"))) == 3 for folder in folders)
+    assert hub.deployment.plan(["plain"]).links == ()
+
+
+def test_what_took_the_place_of_one_link_stays_and_the_others_go(hub: Hub, tmp_path: Path) -> None:
+    split(tmp_path / "in", "one")
+    scan(hub, tmp_path / "in")
+    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    finish(hub.deployment.apply(hub.deployment.plan(["plain"])))
+    (first,) = (tmp_path / "app").rglob("*-00001-of-00003.gguf")
+    first.unlink()
+    first.write_text("a file of the user's")
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["plain"])))
+    assert [path.name for path in first.parent.iterdir()] == [first.name]
+
+
+def test_weights_that_a_graph_names_belong_to_it(hub: Hub, tmp_path: Path) -> None:
+    for place in ("one", "two"):
+        build.onnx(tmp_path / "in" / place / "model.onnx", {f"{place}.w": (2, 2)}, external="weights.bin.data")
+        (tmp_path / "in" / place / "weights.bin.data").write_bytes(place.encode() * 16)
+    scan(hub, tmp_path / "in", adopt="move")
+    assert not list((tmp_path / "in").rglob("*.data"))
+    models = hub.models.find(ModelFilter())
+    assert [model.state for model in models] == ["ok", "ok"]
+
+
+def test_a_damaged_stored_copy_never_costs_the_good_one(hub: Hub, tmp_path: Path) -> None:
+    one, two = write_llama(tmp_path / "xA/m"), write_llama(tmp_path / "xB/m")
+    scan(hub, tmp_path / "xA", adopt="copy")
+    scan(hub, tmp_path / "xB", adopt="reference")
+    for stored in hub.places.models.glob("*/*.safetensors"):
+        stored.chmod(0o644)
+        content = bytearray(stored.read_bytes())
+        content[-3] ^= 1
+        stored.write_bytes(content)
+    good = {path.name: path.read_bytes() for path in one.iterdir()}
+    shutil.rmtree(tmp_path / "xA")
+    (two / "README.md").write_text("hi")
+    for adopt in ("move", "symlink"):
+        scan(hub, tmp_path / "xB", adopt=adopt)
+        assert all(path.read_bytes() == good[path.name] for path in two.glob("*.safetensors"))
+
+
+def test_two_revisions_of_one_repository_are_two_models(hub: Hub, tmp_path: Path) -> None:
+    for revision in ("aaaa", "bbbb"):
+        place = write_llama(tmp_path / f"models--org--Tiny/snapshots/{revision}")
+        (place / "config.json").write_text(json.dumps(CONFIG | {"revision": revision}))
+    for _ in range(2):
+        scan(hub, tmp_path, adopt="reference")
+        assert len({model.sha256 for model in hub.models.find(ModelFilter())}) == 2
+
+
+def test_what_a_user_keeps_beside_a_model_stays_the_users(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    own = ("train.py", "requirements.txt", "settings.yaml", "thesis.pdf", "holiday.jpg")
+    for name in own:
+        (place / name).write_text("mine")
+    scan(hub, tmp_path / "in", adopt="move")
+    assert all((place / name).read_text() == "mine" for name in own)
+
+
+def test_a_file_that_is_named_is_taken_alone(hub: Hub, tmp_path: Path) -> None:
+    place = write_llama(tmp_path / "in/Tiny", shards=1)
+    shutil.move(place / "model-00001-of-00001.safetensors", place / "model.safetensors")
+    scan(hub, place / "model.safetensors", adopt="move")
+    assert (place / "config.json").exists()
+    assert not (place / "model.safetensors").exists()
 
 
 def test_an_interrupted_deployment_of_many_links_is_finished_by_the_next(hub: Hub, tmp_path: Path) -> None:
