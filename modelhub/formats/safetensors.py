@@ -71,45 +71,68 @@ def read(stream: BinaryIO, size: int) -> tuple[dict[str, Tensor], dict[str, Meta
     if length > size - 8:
         raise BrokenFile("truncated", f"The header claims {length} bytes, and the file ends after {size - 8}.")
     header = stream.read(length)
+    quick = _read_sound(header, size - 8 - length)
+    if quick is not None:
+        return quick
     entries, metadata = _decode(header)
     _check_layout(entries, size - 8 - length)
-    return {name: _new(Tensor, (entry.dtype, entry.shape)) for name, entry in entries.items()}, metadata
+    return {name: Tensor(entry.dtype, entry.shape) for name, entry in entries.items()}, metadata
 
 
-def _decode(header: bytes) -> tuple[Mapping[str, _Entry | _Perhaps], dict[str, MetaValue]]:
+def _read_sound(header: bytes, data: int) -> tuple[dict[str, Tensor], dict[str, MetaValue]] | None:
+    """The quick way for a header with nothing wrong or unusual in it, as nearly all are; None for any other.
+
+    All entries are decoded at once, the metadata as an entry without fields. A header without escapes has one
+    `":` for each of its keys, so that a name given twice shows in their number.
+    """
     try:
         header.decode("utf-8")
-        entries, own = _entries(header)
+        entries = _all.decode(header)
+        own = bytes(_own.decode(header).metadata)
         metadata: dict[str, MetaValue] = dict(_strings.decode(own)) if own != b"null" else {}
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    rest = header.replace(own, b"", 1) if own != b"null" else header
+    keys = rest.count(b'":') - (entries.pop(_METADATA, None) is not None)
+    if keys != 4 * len(entries) or b"\\" in rest or len(entries) > MAX_TENSORS or (metadata and not _is_unique(own)):
+        return None
+    tensors: dict[str, Tensor] = {}
+    position = 0
+    for name, entry in entries.items():
+        begin, end = entry.data_offsets
+        bits, count = BITS.get(entry.dtype), 1
+        for length in entry.shape:
+            count *= length
+            if length < 0 or count >= _UNSIGNED_64:
+                return None
+        if bits is None or begin != position or (end - begin) * 8 != count * bits:
+            return None
+        position = end
+        tensors[name] = _new(Tensor, (entry.dtype, entry.shape))
+    return (tensors, metadata) if position == data else None
+
+
+def _is_unique(own: bytes) -> bool:
+    try:
+        _unique(own)
+    except BrokenFile:
+        return False
+    return True
+
+
+def _decode(header: bytes) -> tuple[dict[str, _Entry], dict[str, MetaValue]]:
+    try:
+        header.decode("utf-8")
+        raw = _names.decode(header)
+        own = bytes(raw.pop(_METADATA, b"null"))
+        if len(raw) > MAX_TENSORS:
+            raise BrokenFile("too_many_tensors", f"{len(raw)} tensors; more than {MAX_TENSORS} are not read.")
+        metadata: dict[str, MetaValue] = dict(_strings.decode(own)) if own != b"null" else {}
+        entries = {name: _entry.decode(value) for name, value in raw.items()}
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BrokenFile("bad_header", f"The header is not what the format asks for: {error}.") from error
     _refuse_duplicates(header, own, len(entries))
     return entries, metadata
-
-
-def _entries(header: bytes) -> tuple[Mapping[str, _Entry | _Perhaps], bytes]:
-    """Every tensor's entry, and the text of the metadata.
-
-    All are decoded at once, the metadata as an entry without fields. Where that cannot be told from a faulty
-    entry, each is decoded by itself, so that the error names what is wrong.
-    """
-    try:
-        quick = _all.decode(header)
-        own = bytes(_own.decode(header).metadata)
-        quick.pop(_METADATA, None)
-        if len(quick) <= MAX_TENSORS and all(map(_is_whole, quick.values())):
-            return quick, own
-    except msgspec.MsgspecError:
-        pass
-    raw = _names.decode(header)
-    own = bytes(raw.pop(_METADATA, b"null"))
-    if len(raw) > MAX_TENSORS:
-        raise BrokenFile("too_many_tensors", f"{len(raw)} tensors; more than {MAX_TENSORS} are not read.")
-    return {name: _entry.decode(value) for name, value in raw.items()}, own
-
-
-def _is_whole(entry: _Perhaps) -> bool:
-    return bool(entry.dtype) and entry.shape != (-1,) and entry.data_offsets[0] >= 0
 
 
 def _refuse_duplicates(header: bytes, own: bytes, tensors: int) -> None:
@@ -148,10 +171,8 @@ def _elements(name: str, shape: tuple[int, ...]) -> int:
     return count
 
 
-def _check_layout(entries: Mapping[str, _Entry | _Perhaps], data: int) -> None:
+def _check_layout(entries: Mapping[str, _Entry], data: int) -> None:
     """The tensors must fill the `data` bytes after the header exactly, without overlap or hole."""
-    if _fills(entries, data):
-        return
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].data_offsets):
         begin, end = entry.data_offsets
@@ -167,19 +188,3 @@ def _check_layout(entries: Mapping[str, _Entry | _Perhaps], data: int) -> None:
         raise BrokenFile("truncated", f"The tensors need {position} bytes and the file has {data} for them.")
     if position < data:
         raise BrokenFile("trailing_bytes", f"{data - position} bytes follow the last tensor; the format allows none.")
-
-
-def _fills(entries: Mapping[str, _Entry | _Perhaps], data: int) -> bool:
-    """The quick answer for a sound file whose tensors are named in the order of their bytes, as nearly all are."""
-    position = 0
-    for entry in entries.values():
-        begin, end = entry.data_offsets
-        count = 1
-        for length in entry.shape:
-            count *= length
-            if length < 0 or count >= _UNSIGNED_64:
-                return False
-        if begin != position or (end - begin) * 8 != count * BITS.get(entry.dtype, -1):
-            return False
-        position = end
-    return position == data

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modelhub.core.types import Inspection, Tensor
+from modelhub.formats import openvino
 from modelhub.formats.inspect import inspect
 from modelhub.formats.wire import MAX_FIELDS
 from modelhub.samples import writers
@@ -204,3 +205,19 @@ def test_graphs_within_graphs_end_somewhere() -> None:
     for _ in range(300):
         graph = writers._field(1, writers._field(5, writers._field(6, graph)))
     assert look(writers._field(1, 8) + writers._field(2, b"x") + writers._field(7, graph), "m.onnx").code == "too_deep"
+
+
+GRAPH = (
+    b'<?xml version="1.0"?><net name="net" version="11"><layers><layer id="1" name="w" type="Const">'
+    b'<data element_type="f16" shape="4, 2" offset="0" size="16"/></layer></layers></net>'
+)
+
+
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_damage_breaks_the_reader_of_openvino_graphs(data: st.DataObject) -> None:
+    content = bytearray(GRAPH)
+    for _ in range(data.draw(st.integers(0, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(0, len(content)))]
+    openvino.inspect(io.BytesIO(bytes(content)), len(content), 16)
