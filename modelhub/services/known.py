@@ -1,7 +1,7 @@
 """What earlier scans knew, as a scan asks it: one dictionary look-up and one stat for an unchanged file."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from modelhub.core.errors import Changed
 from modelhub.core.events import FileSeen, Outcome
@@ -41,39 +41,41 @@ class Known:
         """The model of this content, also one that another scan has added meanwhile."""
         return self._found_files.brief(sha256)
 
-    def unchanged(self, found: Found) -> FileSeen | None:  # noqa: PLR0911  (each return is a reason to look closer)
-        """What the record says of a known model with nothing left to do; None if it must be looked at.
+    def unchanged(self) -> Callable[[Found], FileSeen | None]:
+        """A look at one found file: what the record says of it if nothing is left to do, None if it must be looked at.
 
-        The way of nearly every file of a second scan: plain rows, and no object made but the answer.
+        The way of nearly every file of a second scan, so the look holds all it needs, takes plain rows, and makes no
+        object but the answer. For files of which their model's leading file tells all, that is `PART`.
         """
-        path, file_kind, status = found
-        row = self._places.get(path)
-        if row is None:
-            return None
-        sha256, adopted, inode, size, mtime, ctime, _ = row
-        if ctime != status.st_ctime_ns or mtime != status.st_mtime_ns or size != status.st_size:
-            return None
-        kind = self._kinds.get(sha256)
-        if kind is None:
-            return None
-        if inode != status.st_ino and inode != signed(status.st_ino):
-            return None
-        if file_kind == "link":
-            try:
-                size = os.stat(path).st_size
-            except OSError:
+        place_of, kind_of = self._places.get, self._kinds.get
+        unfinished, stores, stored = self._unfinished_ways, self._stores, self._stored
+        new, stat = tuple.__new__, os.stat
+
+        def look(found: Found) -> FileSeen | None:  # noqa: PLR0911  (each return is a reason to look closer)
+            path, file_kind, status = found
+            row = place_of(path)
+            if row is None:
                 return None
-        elif (
-            file_kind != "file"
-            or adopted in self._unfinished_ways
-            or (self._stores and sha256 not in self._stored)  # `unfinished`, at half its price
-        ):
-            return None
-        if not kind:
-            return PART
-        kind, base, sub_type, confidence, sha256 = kind
-        told = (path, "known", sha256, size, kind, base, sub_type, confidence, "", "")
-        return tuple.__new__(FileSeen, told)  # half the price of calling it; one for each file on a disk
+            sha256, adopted, inode, size, mtime, ctime, _ = row
+            if ctime != status.st_ctime_ns or mtime != status.st_mtime_ns or size != status.st_size:
+                return None
+            kind = kind_of(sha256)
+            if kind is None or (inode != status.st_ino and inode != signed(status.st_ino)):
+                return None
+            if file_kind == "link":
+                try:
+                    size = stat(path).st_size
+                except OSError:
+                    return None
+            elif file_kind != "file" or adopted in unfinished or (stores and sha256 not in stored):
+                return None
+            if not kind:
+                return PART
+            kind, base, sub_type, confidence, sha256 = kind
+            told = (path, "known", sha256, size, kind, base, sub_type, confidence, "", "")
+            return new(FileSeen, told)  # half the price of calling it
+
+        return look
 
     def as_recorded(self, found: Found, seen: Seen, *, adoptable: bool = True) -> FileSeen | None:
         """As `unchanged`, for files that are no models, broken or unsafe ones, and those that are never adopted."""

@@ -165,7 +165,7 @@ class _Run:
         known_files = parts = others = recorded = 0
         before = self.tally.files
         self._units, self._units_met = Units(root), set()
-        unchanged = self._known.unchanged
+        unchanged = self._known.unchanged()
         last_said = time.monotonic()
         yield Progress("scan", before, 0, "files", root)
         for found in walk(root, exclude=self._settings.exclude):
