@@ -34,7 +34,7 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
     model_type = best.type if best.confidence >= threshold else UNKNOWN
     told = evidence if candidates else [one for one in evidence if one.method != "filename"]
     base = _base(told, best.type, book)  # a name that tells no type is no ground for a family
-    finer = list(gather.sub_types(name, inspection, names, best.type, base, book))
+    finer = list(gather.sub_types(name, inspection, names, best.type, base, book)) if candidates else []
     base = base or _base(finer, "", book)
     finer = [one for one in finer if not one.base or not base or one.base == base]
     chosen = [one for one in evidence if one.claim in ("", best.type)]

@@ -360,7 +360,7 @@ class Machine:
             raise UnsafeError("The pickle changes a class or function of the program that loads it.")
         for part in state if isinstance(state, tuple) else (state,):
             self._count(len(part) if isinstance(part, dict) else 0)
-            if isinstance(part, dict) and any(_is_method(key) for key in part):
+            if isinstance(part, dict) and any(_is_method(key, value) for key, value in part.items()):
                 raise UnsafeError("The pickle puts something of its own in place of a method.")
         if isinstance(target, Instance):
             target.state = state[0] if isinstance(state, tuple) and state else state
@@ -376,8 +376,10 @@ class Machine:
     }  # fmt: skip
 
 
-def _is_method(key: object) -> bool:
-    return isinstance(key, str) and (key in _METHODS or (key.startswith("__") and key.endswith("__")))
+def _is_method(key: object, value: object) -> bool:
+    """Whether an attribute would be called: a number or text of that name (`add` of a detector's layer) cannot be."""
+    named = isinstance(key, str) and (key in _METHODS or (key.startswith("__") and key.endswith("__")))
+    return named and not (value is None or isinstance(value, str | int | float))
 
 
 def _require_plain(target: object) -> None:

@@ -23,10 +23,16 @@ _SHAPE, _TYPE, _TENSOR_NAME = 0, 1, 3
 
 
 def inspect(stream: BinaryIO, size: int) -> Inspection:
+    """Tensors and description; of a file whose tables make no sense neither. It is broken if its root is cut off."""
     buffer = _FlatBuffer(stream, size)
     try:
+        root = buffer.follow(0)
+        if root + 4 > size:
+            return Inspection("tflite", size, "broken", "truncated", "Its tables lie beyond its end: it is cut off.")
         return Inspection("tflite", size, tensors=_tensors(buffer), metadata=_metadata(buffer))
     except BrokenFile as broken:
+        if broken.code == "truncated":
+            return Inspection("tflite", size)
         return Inspection("tflite", size, "broken", broken.code, broken.message)
 
 

@@ -231,3 +231,8 @@ def test_numbers_are_read_as_c_reads_them() -> None:
 def test_a_nest_of_dictionaries_ends_soon(nested: int) -> None:
     inner = b"}" + b"q\x00" + b"".join(b"}X\x01\x00\x00\x00ah\x00sX\x01\x00\x00\x00bh\x00sq\x00" for _ in range(nested))
     assert look(b"\x80\x02" + inner + b".").state in ("ok", "broken", "unsafe")
+
+
+def test_a_flag_that_is_called_like_a_method_is_no_attack() -> None:
+    pickled = b"\x80\x02cultralytics.nn.modules.block\nBottleneck\n)\x81}X\x03\x00\x00\x00add\x88sb."
+    assert look(pickled).state == "ok"
