@@ -17,7 +17,7 @@ def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Ite
     for rule in firing:
         if rule.key not in beaten:
             pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
-            yield _claim(rule, book, bundled=bundled, pipeline=pipeline)
+            yield _claim(rule, book, _base_of(rule, inspection), bundled=bundled, pipeline=pipeline)
 
 
 def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[ArchitectureRule]:
@@ -42,7 +42,14 @@ _PIPELINE_FOLDER, _PIPELINE = "diffusers", "diffuser"
 """In a pipeline's folder the backbone is a part, and what can be deployed is the pipeline."""
 
 
-def _claim(rule: ArchitectureRule, book: RuleBook, *, bundled: bool, pipeline: str) -> Evidence:
+def _base_of(rule: ArchitectureRule, inspection: Inspection) -> str:
+    """The rule's family; one that starts with ``=`` is what the metadata says under the key that follows."""
+    if not rule.base.startswith("="):
+        return rule.base
+    return re.sub(r"\W+", "_", str(inspection.metadata.get(rule.base[1:], "")).lower()).strip("_")[:40]
+
+
+def _claim(rule: ArchitectureRule, book: RuleBook, base: str, *, bundled: bool, pipeline: str) -> Evidence:
     method = "tensors" if rule.when.reads_tensors else "metadata"
     promoted = bool(bundled and rule.bundled_type)
     return Evidence(
@@ -52,7 +59,7 @@ def _claim(rule: ArchitectureRule, book: RuleBook, *, bundled: bool, pipeline: s
         weight=book.weights.get(method, 0.0),
         because=f"{rule.because}; with its VAE or text encoder" if promoted else rule.because,
         rule=rule.key,
-        base=rule.base,
+        base=base,
         sub_type=rule.sub_type,
         variant=rule.variant,
     )

@@ -23,7 +23,7 @@ from modelhub.core.types import Adopt
 from modelhub.files import links
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
-from modelhub.services import known
+from modelhub.services import candidates, known
 from modelhub.services.batch import Batch, failed, seen_event
 from modelhub.services.held import Held
 from modelhub.services.intake import Intake, Prepared
@@ -35,8 +35,6 @@ from modelhub.store.recording import brief_of
 
 _TICK_SECONDS = 0.1
 _SAY_EVERY = 64
-_PARTIAL = {".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2", ".opdownload", ".tmp"}
-_CONTROL_FILES = (".aria2", ".part", ".crdownload")
 _CACHE_FOLDER = "blobs"
 _LEFTOVER_NS = 60_000_000_000
 
@@ -232,9 +230,9 @@ class _Run:
 
     def _meet_unit(self, unit: Unit) -> Iterator[Event]:
         """A model of several files, met by one of them: as recorded, or taken whole."""
-        reason = None if unit.is_composite else self._not_a_candidate(unit.lead)
+        reason = None if unit.is_composite else candidates.refusal(unit.lead, self._settings.extensions)
         for name in unit.bundle.parts:
-            reason = reason or _going_on(unit.paths[name])
+            reason = reason or candidates.going_on(unit.paths[name])
         elsewhere = next((path for path in unit.paths.values() if self._leads_elsewhere(path)), None)
         if elsewhere is not None and reason is None:
             target = printable(os.path.realpath(elsewhere))
@@ -316,7 +314,7 @@ class _Run:
             yield known.event(found.path, address, stored.stat().st_size, brief)
 
     def _meet_file(self, found: Found, seen: Seen | None) -> Iterator[Event]:
-        reason = self._not_a_candidate(found.path)
+        reason = candidates.refusal(found.path, self._settings.extensions)
         if reason:
             yield _skipped(found, *reason)
             return
@@ -325,14 +323,6 @@ class _Run:
             yield moved
         else:
             yield from self._submit(found, found.path, self._adopt)
-
-    def _not_a_candidate(self, path: str) -> tuple[str, str] | None:
-        suffix = os.path.splitext(os.path.basename(path))[1].lower()
-        if suffix in _PARTIAL:
-            return "partial_download", "An unfinished download."
-        if suffix and suffix not in self._settings.extensions:
-            return "extension", f"Files ending in {printable(suffix)} are not models."
-        return _going_on(path)
 
     # Results of the slow work, in order
 
@@ -405,12 +395,6 @@ class _Run:
             return "duplicate"
         self.intake.hashed.add(sha256)
         return "added"
-
-
-def _going_on(path: str) -> tuple[str, str] | None:
-    if any(os.path.lexists(path + control) for control in _CONTROL_FILES):
-        return "partial_download", "A download that is still going on."
-    return None
 
 
 def _skipped(found: Found, code: str, message: str) -> FileSeen:

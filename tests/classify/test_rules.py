@@ -211,7 +211,8 @@ def test_variants_are_told() -> None:
         (build.llm_pairs("nomic-bert", "nomic"), "embedding_model", "bert"),
         ({"general.architecture": "flux"}, "unet", "flux"),
         ({"general.architecture": "clip"}, "mmproj", ""),
-        ({"general.architecture": "llama", "general.type": "adapter"}, "lora_adapter", ""),
+        ({"general.architecture": "llama", "general.type": "adapter"}, "lora_adapter", "llama"),
+        ({"general.architecture": "starlight-9"}, "gguf", "starlight_9"),
     ],
 )
 def test_a_gguf_says_what_it_is(pairs: dict[str, Any], kind: str, base: str) -> None:
@@ -260,3 +261,33 @@ def test_trigger_words_come_from_the_trainers_tags() -> None:
 
 def test_parameters_are_counted() -> None:
     assert facts_of({"a": "F16", "b": "F16"}).parameters == 2 * 256 * 256
+
+
+@pytest.mark.parametrize(
+    ("shapes", "kind", "base"),
+    [
+        ({"string_to_param.*": (6, 768)}, "embedding", "sd15"),
+        ({"string_to_param.*": (4, 1024)}, "embedding", "sd2"),
+        ({"": (1, 768)}, "aesthetic_gradient", "sd15"),
+        (
+            dict.fromkeys(("conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer4.0.conv1.weight"), (64,))
+            | {"fc.weight": (1000, 2048)},
+            "image_classifier",
+            "resnet",
+        ),
+        (
+            {"backbone.body.conv1.weight": (64,), "rpn.head.cls": (1,), "roi_heads.box_predictor.cls": (1,)},
+            "detector",
+            "faster_r_cnn",
+        ),
+    ],
+)
+def test_pickled_models_are_told_by_their_tensors(shapes: dict[str, tuple[int, ...]], kind: str, base: str) -> None:
+    verdict = judge(shapes, "pytorch.pt")
+    assert (verdict.type, verdict.base) == (kind, base)
+
+
+def test_a_family_without_a_rule_is_called_what_its_own_files_call_it() -> None:
+    metadata = {"config.model_type": "Star-Light2", "config.architectures": "StarLightForCausalLM"}
+    verdict = judge({"x": (2, 2)}, "folder", container="hf_folder", metadata=metadata)
+    assert (verdict.type, verdict.base) == ("llm", "star_light2")
