@@ -123,6 +123,9 @@ def _existing(connection: Connection, entry: Entry) -> tuple[Any, bool]:
         weights = {(name, sha256) for name, sha256 in held if not name.lower().endswith(_DESCRIBING)}
         if weights and weights <= here:
             return row, False
+    alone = connection.execute(query.where(_M.file_hash == entry.files[0].digests.sha256, _M.deleted == 0)).first()
+    if alone is not None and not _stands_elsewhere(connection, alone.id, entry):
+        return alone, False  # it was met before the files came that make it a part
     return None, False
 
 
@@ -145,6 +148,8 @@ def needed_files(connection: Connection, model_id: int) -> set[tuple[str, str]]:
 def _follow(connection: Connection, entry: Entry, row: Any, rules_digest: str) -> None:
     """The same model with other files: its id, tags, notes and corrections stay."""
     values = library.classified_values(entry.classified, rules_digest) | library.corrected(connection, row.id)
+    if row.file_hash == entry.files[0].digests.sha256:
+        values |= {"filename": storable(entry.name)}
     values |= {"file_hash": entry.digests.sha256, "file_size": entry.digests.size, "updated_at": now()}
     connection.execute(update(schema.models).where(_M.id == row.id).values(values))
     files, said = schema.model_files, schema.evidence

@@ -232,6 +232,21 @@ def test_two_revisions_of_one_repository_are_two_models(hub: Hub, tmp_path: Path
         assert len({model.sha256 for model in hub.models.find(ModelFilter())}) == 2
 
 
+def test_a_file_that_turns_out_to_be_a_part_keeps_its_id(hub: Hub, tmp_path: Path) -> None:
+    whole = write_llama(tmp_path / "whole", shards=1)
+    place = tmp_path / "in/Tiny"
+    place.mkdir(parents=True)
+    shutil.copy(whole / "model-00001-of-00001.safetensors", place / "model.safetensors")
+    scan(hub, tmp_path / "in")
+    hub.models.correct("model.safetensors", fields={}, add_tags=["mine"])
+    (before,) = hub.models.find(ModelFilter())
+    shutil.copy(whole / "config.json", place)
+    scan(hub, tmp_path / "in")
+    (after,) = hub.models.find(ModelFilter())
+    assert (after.id, after.filename, after.tags) == (before.id, "Tiny", ("mine",))
+    assert len(hub.models.details("Tiny").files) == 2
+
+
 def test_what_a_user_keeps_beside_a_model_stays_the_users(hub: Hub, tmp_path: Path) -> None:
     place = write_llama(tmp_path / "in/Tiny")
     own = ("train.py", "requirements.txt", "settings.yaml", "thesis.pdf", "holiday.jpg")
