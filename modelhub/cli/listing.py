@@ -244,7 +244,7 @@ def types(session: Session) -> int:
         known = list(Judge(settings.confidence_threshold).book.types.items())
     if session.json:
         output.write_json({"types": [{"name": name, "display_name": shown} for name, shown in known]})
-    else:
+    elif not session.quiet:
         output.table(("type", "name"), known)
     return 0
 
@@ -258,7 +258,7 @@ def stats(session: Session) -> int:
     models, total = sum(count.models for count in counts), sum(count.size for count in counts)
     if session.json:
         output.write_json({"models": models, "size": total, "types": counts})
-    else:
+    elif not session.quiet:
         rows = [
             (count.type, str(count.models), output.percent(count.share), output.size(count.size)) for count in counts
         ]

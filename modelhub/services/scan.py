@@ -29,7 +29,7 @@ from modelhub.services.held import Held
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
 from modelhub.services.known import PART, Known
-from modelhub.services.units import Unit, Units, composite
+from modelhub.services.units import HeldFile, Unit, Units, composite
 from modelhub.store.found import FoundFiles, Rejected, Seen
 from modelhub.store.recording import brief_of
 
@@ -240,6 +240,23 @@ class _Run:
         if reason:
             yield FileSeen(unit.shown, "skipped", size=unit.size, code=reason[0], message=reason[1])
             return
+        try:
+            told, held, whole = self._as_recorded(unit)
+            found = Found(unit.shown, "file", os.lstat(unit.lead))
+        except OSError:
+            yield FileSeen(unit.shown, "skipped", code="vanished", message="A file of it went while the scan ran.")
+            return
+        if told is not None:
+            yield told
+            return
+        job = partial(self.intake.prepare_unit, unit, self._adopt, held, rest=whole)
+        self._waiting.append((found, self._pool.submit(job)))
+        yield from self._drain(self._most_waiting)
+
+    def _as_recorded(self, unit: Unit) -> tuple[FileSeen | None, Mapping[str, HeldFile], bool]:
+        """What is said of a unit with nothing left to do; else which of its files are done, and whether the rest
+        belongs to a model that is recorded whole.
+        """
         every = list(unit.files())
         recorded = self._held.files(unit, finished=False)
         held = self._held.files(unit)
@@ -248,16 +265,11 @@ class _Run:
             address = composite(needed) if unit.is_composite else needed[unit.bundle.parts[0]]
             brief = self._known.model(address)
             if brief is not None and not brief.deleted and (brief.state != "ok" or len(held) == len(every)):
-                yield known.event(unit.shown, address, unit.size, brief)
-                return
+                return known.event(unit.shown, address, unit.size, brief), held, False
         whole = self._held.part_of(unit) if unit.bundle.missing else ""
         if whole and len(held) == len(every) and (brief := self._known.model(whole)) is not None:
-            yield known.event(unit.shown, whole, unit.size, brief)
-            return
-        found = Found(unit.shown, "file", os.lstat(unit.lead))
-        job = partial(self.intake.prepare_unit, unit, self._adopt, held, rest=bool(whole))
-        self._waiting.append((found, self._pool.submit(job)))
-        yield from self._drain(self._most_waiting)
+            return known.event(unit.shown, whole, unit.size, brief), held, True
+        return None, held, bool(whole)
 
     def _leads_elsewhere(self, path: str) -> bool:
         """Whether a part is a link that is neither ours nor one of a Hugging Face cache."""

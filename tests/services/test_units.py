@@ -11,6 +11,7 @@ import pytest
 
 from modelhub.core.types import Adopt, ModelFilter
 from modelhub.services.hub import Hub
+from modelhub.services.units import Unit
 from tests import build
 from tests.conftest import finish, scan
 from tests.formats.test_bundles import CONFIG, write_llama
@@ -326,3 +327,22 @@ def test_a_hard_link_shares_the_content_with_the_original(hub: Hub, tmp_path: Pa
     assert os.path.samefile(stored, tmp_path / "in/a.safetensors")
     assert not (tmp_path / "in/a.safetensors").is_symlink()
     assert scan(hub, tmp_path / "in", adopt="hardlink").outcomes() == {"a.safetensors": "known"}
+
+
+def test_a_part_that_goes_while_the_scan_runs_is_no_crash(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = write_llama(tmp_path / "in/Tiny")
+    build.safetensors(tmp_path / "in/zz.safetensors", build.SD15_LORA)
+    from modelhub.services.units import Units
+
+    look = Units.of
+
+    def look_and_lose(self: Units, path: str) -> Unit:
+        unit = look(self, path)
+        if unit.bundle.whole:
+            (place / "tokenizer.json").unlink(missing_ok=True)
+        return unit
+
+    monkeypatch.setattr(Units, "of", look_and_lose)
+    assert scan(hub, tmp_path / "in").outcomes() == {"Tiny": "skipped", "zz.safetensors": "added"}
