@@ -192,10 +192,9 @@ def set_fields(
     if not fields and not add_tags and not remove_tags and note is None:
         raise click.UsageError("Nothing to set; see --help.")
     with open_hub(output.settings(session), create=False) as hub:
-        if dry_run:
-            changed = hub.models.would_be(model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note)
-        else:
-            changed = hub.models.correct(model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note)
+        changed = hub.models.correct(
+            model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note, dry_run=dry_run
+        )
     if session.json:
         output.write_json(changed)
     elif not session.quiet:

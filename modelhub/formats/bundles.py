@@ -119,7 +119,7 @@ class Folder:
         )  # fmt: skip
 
     def _packages(self) -> Bundle | None:
-        """Folders that other frameworks write: TensorFlow's SavedModel, Core ML's package, CTranslate2."""
+        """Folders that other frameworks write: TensorFlow's SavedModel and Core ML's package."""
         names = self._names
         if "saved_model.pb" in names:
             parts = [name for name in names if name.startswith(("variables/", "assets/", "keras_metadata", "finger"))]
@@ -144,14 +144,14 @@ class Folder:
         inner = [name for name in self._names if _is_module(name)]
         missing = self._missing_shards("")
         only_onnx = not weights and not missing
-        onnx = [name for name in self._names if only_onnx and name.startswith(("onnx/", "openvino/"))]
-        if not weights and not missing and not onnx and not inner and len(tokenizer) < 2:
+        graphs = [name for name in self._names if only_onnx and name.startswith(("onnx/", "openvino/"))]
+        if not weights and not missing and not graphs and not inner and len(tokenizer) < 2:
             return None
         if not described and not lora and not (len(tokenizer) > 1 and not _model_files(here)):
             return None
         text = [name for name in here if _TEXT_FILES.fullmatch(name) and not _ABOUT.fullmatch(name)]
-        parts = sorted({*weights, *inner, *onnx, *text, *describing, *tokenizer})
-        lead = next(iter(sorted(weights, key=_preference)), None) or (sorted(onnx) or describing or tokenizer)[0]
+        parts = sorted({*weights, *inner, *graphs, *text, *describing, *tokenizer})
+        lead = next(iter(sorted(weights, key=_preference)), None) or (sorted(graphs) or describing or tokenizer)[0]
         parts.remove(lead)
         return Bundle("hf_folder", self.name, (lead, *parts), self._about(), missing, whole=True)
 

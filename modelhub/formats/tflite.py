@@ -12,6 +12,7 @@ from modelhub.formats.broken import BrokenFile
 
 _MAX_TENSORS = 100_000
 _MAX_TEXT = 4096
+_MAX_RANK = 64
 _MAX_READS = 1_000_000
 _DTYPES = {
     0: "F32", 1: "F16", 2: "I32", 3: "U8", 4: "I64", 5: "STR", 6: "BOOL", 7: "I16", 8: "C64", 9: "I8", 10: "F64",
@@ -89,31 +90,27 @@ class _FlatBuffer:
         position = self._field(table, field)
         return self._at(position, {1: "<b", 4: "<i"}[width]) if position else 0
 
-    def text(self, table: int, field: int) -> str:
+    def _vector(self, table: int, field: int) -> tuple[int, int]:
+        """Where the items of a vector (a text is one too) begin, and how many there are; none if the table lacks it."""
         position = self._field(table, field)
         if not position:
-            return ""
+            return 0, 0
         start = self.follow(position)
-        length = min(self._at(start, "<I"), _MAX_TEXT)
-        self._stream.seek(start + 4)
-        return self._stream.read(length).decode("utf-8", "replace")
+        return start + 4, self._at(start, "<I")
+
+    def text(self, table: int, field: int) -> str:
+        start, length = self._vector(table, field)
+        self._stream.seek(start)
+        return self._stream.read(min(length, _MAX_TEXT)).decode("utf-8", "replace")
 
     def numbers(self, table: int, field: int) -> list[int]:
-        position = self._field(table, field)
-        if not position:
-            return []
-        start = self.follow(position)
-        length = self._at(start, "<I")
-        if length > 64:
+        start, length = self._vector(table, field)
+        if length > _MAX_RANK:
             raise BrokenFile("bad_shape", "A tensor has an impossible shape.")
-        return [self._at(start + 4 + 4 * place, "<i") for place in range(length)]
+        return [self._at(start + 4 * place, "<i") for place in range(length)]
 
     def tables(self, table: int, field: int) -> list[int]:
-        position = self._field(table, field)
-        if not position:
-            return []
-        start = self.follow(position)
-        length = self._at(start, "<I")
+        start, length = self._vector(table, field)
         if length > _MAX_TENSORS:
             raise BrokenFile("too_many_tensors", f"More than {_MAX_TENSORS} tensors are not read.")
-        return [self.follow(start + 4 + 4 * place) for place in range(length)]
+        return [self.follow(start + 4 * place) for place in range(length)]

@@ -122,23 +122,25 @@ _FILES: dict[str, Callable[[Path], Path]] = {
 
 def language_folder(place: Path) -> Path:
     """A small language model as its repository holds it."""
-    config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30,
-        "max_position_embeddings": 8192, "vocab_size": 49152, "torch_dtype": "bfloat16",
-    }  # fmt: skip
-    _describe(place, config, "license: apache-2.0\nlanguage: [en]\npipeline_tag: text-generation")
-    shapes = nets.llama_layers(30, 576, (9, 3), 1536, 49152)
+    shapes = _language_model(place, 30, 576, (9, 3), 1536, 49152)
     writers.safetensors(place / "model.safetensors", shapes, dtype="BF16", metadata={"format": "pt"})
     return place
 
 
-def _sharded_folder(place: Path) -> Path:
+def _language_model(
+    place: Path, layers: int, width: int, heads: tuple[int, int], feed: int, vocabulary: int
+) -> nets.Tensors:
+    """The tensors of a Llama-like model of this size, which is described in its folder."""
     config = {
-        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": 2048, "num_hidden_layers": 8,
-        "max_position_embeddings": 2048, "vocab_size": 32000, "torch_dtype": "bfloat16",
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": width, "num_hidden_layers": layers,
+        "max_position_embeddings": 8192, "vocab_size": vocabulary, "torch_dtype": "bfloat16",
     }  # fmt: skip
-    _describe(place, config, "license: apache-2.0\npipeline_tag: text-generation")
-    shapes = list(nets.llama_layers(8, 2048, (32, 4), 5632, 32000).items())
+    _describe(place, config, "license: apache-2.0\nlanguage: [en]\npipeline_tag: text-generation")
+    return nets.llama_layers(layers, width, heads, feed, vocabulary)
+
+
+def _sharded_folder(place: Path) -> Path:
+    shapes = list(_language_model(place, 8, 2048, (32, 4), 5632, 32000).items())
     halves = dict(shapes[: len(shapes) // 2]), dict(shapes[len(shapes) // 2 :])
     index: dict[str, str] = {}
     for number, half in enumerate(halves, 1):

@@ -21,12 +21,9 @@ class Held:
         self._found_files = found_files
         self._batch = batch
 
-    def files(self, unit: Unit, *, finished: bool = True) -> dict[str, HeldFile]:
-        """By path, what is recorded of those files that stand as they were left.
-
-        With `finished` only those with nothing left to do; a broken model's files stay where they are for good.
-        """
-        found = {path: self._file(path, role, finished=finished) for _, path, role in unit.files()}
+    def files(self, unit: Unit) -> dict[str, HeldFile]:
+        """By path, what is recorded of those files that stand as they were left."""
+        found = {path: self._file(path, role) for _, path, role in unit.files()}
         return {path: held for path, held in found.items() if held is not None}
 
     def part_of(self, unit: Unit) -> str:
@@ -42,7 +39,7 @@ class Held:
                 files.append((name, link or (seen.sha256 if seen and seen.sha256 else "")))
         return self._found_files.holding(unit.bundle.name, files)
 
-    def _file(self, path: str, role: Role, *, finished: bool) -> HeldFile | None:
+    def _file(self, path: str, role: Role) -> HeldFile | None:
         status = os.lstat(path)
         address = self._blobs.contains(os.path.realpath(path)) if stat.S_ISLNK(status.st_mode) else None
         if address is not None:
@@ -53,6 +50,5 @@ class Held:
         seen = self._known.at(path)
         if seen is None or seen.sha256 is None or not same_file(seen, status) or not os.path.exists(path):
             return None
-        if finished and role != "companion" and self._known.unfinished(seen.sha256, seen.adopted):
-            return None
-        return HeldFile(Sha256(seen.sha256), seen.adopted)
+        done = role == "companion" or not self._known.unfinished(seen.sha256, seen.adopted)
+        return HeldFile(Sha256(seen.sha256), seen.adopted, done)

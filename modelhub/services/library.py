@@ -156,45 +156,33 @@ class Models:
         add_tags: Sequence[str] = (),
         remove_tags: Sequence[str] = (),
         notes: str | None = None,
+        dry_run: bool = False,
     ) -> Model:
-        """Set type, sub-type or base by hand (an empty value lifts the correction), tags and notes."""
-        model = self._library.resolve(text)
-        self._check_correction(fields)
-        self._library.correct(model.id, fields)
-        if "" in fields.values():
-            self._judge_again([model])
-        self._library.annotate(model.id, add_tags=add_tags, remove_tags=remove_tags, notes=notes)
-        return self._library.resolve(str(model.id))
+        """Set type, sub-type or base by hand (an empty value lifts the correction), tags and notes.
 
-    def would_be(
-        self,
-        text: str,
-        *,
-        fields: Mapping[str, str],
-        add_tags: Sequence[str] = (),
-        remove_tags: Sequence[str] = (),
-        notes: str | None = None,
-    ) -> Model:
-        """The model as `correct` would leave it; a lifted correction shows the value that stands now."""
+        A dry run gives the model as it would be; a lifted correction shows the value that stands now.
+        """
         model = self._library.resolve(text)
-        self._check_correction(fields)
-        tags = tuple(sorted((set(model.tags) | set(add_tags)) - set(remove_tags)))
-        return replace(
-            model,
-            type=fields.get("type") or model.type,
-            base=fields.get("base") or model.base,
-            sub_type=fields.get("sub_type") or model.sub_type,
-            tags=tags,
-            notes=model.notes if notes is None else notes,
-        )
-
-    def _check_correction(self, fields: Mapping[str, str]) -> None:
         unknown = set(fields) - set(CORRECTABLE)
         if unknown:
             raise InvalidInput(f"{min(unknown)} cannot be set.", hint=f"Fields: {', '.join(CORRECTABLE)}.")
         kind = fields.get("type")
         if kind and kind not in self._judge.book.types:
             raise InvalidInput(f"{printable(kind)!r} is no model type.", hint="`modelhub types` lists them.")
+        if dry_run:
+            return replace(
+                model,
+                type=kind or model.type,
+                base=fields.get("base") or model.base,
+                sub_type=fields.get("sub_type") or model.sub_type,
+                tags=tuple(sorted((set(model.tags) | set(add_tags)) - set(remove_tags))),
+                notes=model.notes if notes is None else notes,
+            )
+        self._library.correct(model.id, fields)
+        if "" in fields.values():
+            self._judge_again([model])
+        self._library.annotate(model.id, add_tags=add_tags, remove_tags=remove_tags, notes=notes)
+        return self._library.resolve(str(model.id))
 
     def classify(self, path: str) -> Classified:
         """Judge a file or folder that need not be in the library."""

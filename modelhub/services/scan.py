@@ -258,8 +258,8 @@ class _Run:
         belongs to a model that is recorded whole.
         """
         every = list(unit.files())
-        recorded = self._held.files(unit, finished=False)
-        held = self._held.files(unit)
+        recorded = self._held.files(unit)
+        held = {path: file for path, file in recorded.items() if file.done}
         if len(recorded) == len(every):
             needed = {name: recorded[path].sha256 for name, path, role in every if role != "companion"}
             address = composite(needed) if unit.is_composite else needed[unit.bundle.parts[0]]

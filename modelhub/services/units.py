@@ -76,10 +76,11 @@ class Unit:
 
 
 class HeldFile(NamedTuple):
-    """A recorded file: its content, and how it was adopted."""
+    """A recorded file: its content, how it was adopted, and whether nothing is left to do for it."""
 
     sha256: Sha256
     adopted: str
+    done: bool = True
 
 
 def composite(digests: Mapping[str, str]) -> Sha256:
