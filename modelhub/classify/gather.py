@@ -1,19 +1,24 @@
 """What each method has to say about one file: tensors, metadata, filename and size."""
 
+import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 
+from modelhub.classify.conditions import holds, met
 from modelhub.classify.globs import NameIndex
-from modelhub.classify.rulebook import ArchitectureRule, Conditions, RuleBook, SubTypeRule
+from modelhub.classify.rulebook import ArchitectureRule, RuleBook, SubTypeRule
 from modelhub.core.names import human_size
-from modelhub.core.types import Evidence, Inspection, MetaValue
+from modelhub.core.types import Evidence, Inspection
+
+TENSORS = "@tensors"
+"""Among the rules that one goes before: all that claim a type by nothing but tensors."""
 
 
 def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Iterator[Evidence]:
     """Evidence of the architecture rules that fire and that no other firing rule precedes."""
     firing = _firing(inspection, names, book)
-    beaten = {key for rule in firing for key in rule.before}
-    bundled = any(glob in names for glob in book.bundle.any)
+    beaten = _beaten(firing)
+    bundled = any(met(branch, inspection, names) for branch in book.bundle.any)
     for rule in firing:
         if rule.key not in beaten:
             pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
@@ -36,6 +41,28 @@ def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[Ar
         return answers[key]
 
     return [rule for rule in book.architectures if fires(rule.key)]
+
+
+def _beaten(firing: Sequence[ArchitectureRule]) -> set[str]:
+    """Keys of the rules that one in force goes before, and of those that build on such a rule."""
+    by_key = {rule.key: rule for rule in firing}
+    ahead: dict[str, list[str]] = {}
+    told_by_tensors = [rule.key for rule in firing if rule.type and rule.when.tensors_alone]
+    for rule in firing:
+        for key in rule.before:
+            meant = told_by_tensors if key == TENSORS else fnmatch.filter(by_key, key) if "*" in key else [key]
+            for one in meant:
+                ahead.setdefault(one, []).append(rule.key)
+    stands: dict[str, bool] = {}
+
+    def in_force(key: str) -> bool:
+        if key not in stands:
+            stands[key] = True  # what it is asked for itself meanwhile, on a rule that it builds on
+            needed = by_key[key].when.requires
+            stands[key] = all(in_force(one) for one in needed) and not any(in_force(one) for one in ahead.get(key, ()))
+        return stands[key]
+
+    return {rule.key for rule in firing if not in_force(rule.key)}
 
 
 _PIPELINE_FOLDER, _PIPELINE = "diffusers", "diffuser"
@@ -62,37 +89,6 @@ def _claim(rule: ArchitectureRule, book: RuleBook, base: str, *, bundled: bool, 
         base=base,
         sub_type=rule.sub_type,
         variant=rule.variant,
-    )
-
-
-def holds(when: Conditions, inspection: Inspection, names: NameIndex) -> bool:
-    """Whether every condition given is true; cheap ones are asked first."""
-    if when.container and inspection.container not in when.container:
-        return False
-    if when.max_tensors is not None and len(inspection.tensors) > when.max_tensors:
-        return False
-    if not all(_metadata_has(inspection.metadata, key, pattern) for key, pattern in when.metadata):
-        return False
-    return (
-        all(glob in names for glob in when.all)
-        and (not when.any or any(glob in names for glob in when.any))
-        and not any(glob in names for glob in when.none)
-        and all(_shape_found(names, glob, shape) for glob, shape in when.shapes)
-        and all(any(t.dtype in dtypes for t in names.matching(glob)) for glob, dtypes in when.dtypes)
-        and (when.regex is None or names.search(when.regex))
-    )
-
-
-def _metadata_has(metadata: Mapping[str, MetaValue], key: str, pattern: re.Pattern[str]) -> bool:
-    value = metadata.get(key)
-    return value is not None and pattern.search(str(value)) is not None
-
-
-def _shape_found(names: NameIndex, glob: str, wanted: tuple[int | None, ...]) -> bool:
-    return any(
-        len(tensor.shape) == len(wanted)
-        and all(want is None or want == have for want, have in zip(wanted, tensor.shape, strict=True))
-        for tensor in names.matching(glob)
     )
 
 

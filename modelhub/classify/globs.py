@@ -26,12 +26,27 @@ def compiled(glob: str) -> tuple[str, re.Pattern[str]]:
     return literal, re.compile(f"^{''.join(parts)}$", re.MULTILINE)
 
 
+def _shared_prefix(tensors: Mapping[str, Tensor]) -> str:
+    """The wrapper that all names share, such as `module.`; an app strips it, so names count without it too."""
+    if len(tensors) < 2:
+        return ""
+    first, last = min(tensors), max(tensors)
+    end = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[: first.rfind(".", 0, end) + 1]
+
+
 class NameIndex:
-    """The tensor names of one file, ready to be asked many patterns."""
+    """The tensor names of one file, ready to be asked many patterns.
+
+    If all names share a prefix, they are known both with it and without.
+    """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
         self.tensors = tensors
-        self._text = "\n".join(tensors)
+        shared = _shared_prefix(tensors)
+        if shared:
+            self.tensors = {**{name[len(shared) :]: tensor for name, tensor in tensors.items()}, **tensors}
+        self._text = "\n".join(self.tensors)
         self._answers: dict[str, bool] = {}
 
     def __contains__(self, glob: str) -> bool:
@@ -58,6 +73,10 @@ class NameIndex:
                 tensor = self.tensors.get(found[0])
                 if tensor is not None:
                     yield tensor
+
+    def count(self, glob: str) -> int:
+        """How many tensors fit, each once, under its name with or without the prefix that all share."""
+        return len({id(tensor) for tensor in self.matching(glob)})
 
     def search(self, pattern: re.Pattern[str]) -> bool:
         """Whether a regular expression, as the first version's rules use them, is found in any name."""

@@ -8,46 +8,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
+from modelhub.classify.conditions import BadCondition, Conditions, parse, pattern
 from modelhub.core.errors import ConfigInvalid
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
 Rows = Mapping[str, Sequence[Row]]
-
-CONDITIONS = {
-    "all",
-    "any",
-    "none",
-    "shapes",
-    "dtypes",
-    "metadata",
-    "container",
-    "max_tensors",
-    "regex",
-    "requires",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """When a rule fires. Empty conditions are true; all that are given must hold."""
-
-    all: tuple[str, ...] = ()
-    any: tuple[str, ...] = ()
-    none: tuple[str, ...] = ()
-    shapes: tuple[tuple[str, tuple[int | None, ...]], ...] = ()
-    dtypes: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    metadata: tuple[tuple[str, re.Pattern[str]], ...] = ()
-    container: tuple[str, ...] = ()
-    max_tensors: int | None = None
-    regex: re.Pattern[str] | None = None
-    requires: tuple[str, ...] = ()
-
-    @property
-    def reads_tensors(self) -> bool:
-        return bool(self.all or self.any or self.none or self.shapes or self.dtypes or self.regex or self.requires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +65,47 @@ class SizeRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """A family of models: what files call its architecture, how names call it, and the half of the field it is of.
+
+    A carrier is an architecture that many families are built on; one that is named goes before it.
+    """
+
+    name: str
+    parent: str
+    domain: str
+    architectures: frozenset[str]
+    names: re.Pattern[str] | None
+    carrier: bool
+
+
+LEVELS = ("primary", "secondary", "specialization", "modalities", "capability")
+
+
+@dataclass(frozen=True, slots=True)
+class CategoryRule:
+    """What a model is for. `types` empty: any; `keywords` are looked for in names, tags and what it was made from."""
+
+    key: str
+    level: str
+    value: str
+    types: frozenset[str]
+    when: Conditions
+    keywords: re.Pattern[str] | None
+    confidence: float
+
+
+@dataclass(frozen=True)
 class RuleBook:
     """All enabled rules. `digest` names this set, so that a verdict can say which rules made it."""
 
     digest: str
     types: Mapping[str, str]
+    domains: Mapping[str, str]
     parents: Mapping[str, str]
+    families: tuple[Family, ...]
+    by_architecture: Mapping[str, Family]
+    categories: tuple[CategoryRule, ...]
     weights: Mapping[str, float]
     architectures: tuple[ArchitectureRule, ...]
     bundle: Conditions
@@ -114,20 +118,29 @@ class RuleBook:
         """The family a finer one belongs to: pony -> sdxl."""
         return self.parents.get(family) or family
 
+    @cached_property
+    def carriers(self) -> frozenset[str]:
+        return frozenset(family.name for family in self.families if family.carrier)
+
 
 def build(rows: Rows, digest: str) -> RuleBook:
     """Rows by table name, disabled ones left out by the caller, to a RuleBook."""
     types = {row["name"]: row["display_name"] for row in rows["model_types"]}
     parents = {row["name"]: row["parent"] or "" for row in rows["base_models"]}
+    problems: list[str] = []
+    families = _made(rows["base_models"], _family, problems)
     bundle = [row for row in rows["architecture_patterns"] if row["architecture"] == "bundle"]
     others = [row for row in rows["architecture_patterns"] if row not in bundle]
-    problems: list[str] = []
     architectures = _made(others, lambda row: _architecture(row, types, parents), problems)
     _check_order(architectures)
     return RuleBook(
         digest=digest,
         types=types,
+        domains={row["name"]: row.get("domain") or "" for row in rows["model_types"]},
         parents=parents,
+        families=families,
+        by_architecture={word: family for family in families for word in family.architectures},
+        categories=_made(rows["category_rules"], _category, problems),
         weights={row["method"]: float(row["weight"]) for row in rows["method_weights"]},
         architectures=architectures,
         bundle=Conditions(any=tuple(glob for row in bundle for glob in _conditions(row).any)),
@@ -152,7 +165,7 @@ def _made(rows: Iterable[Row], make: Callable[[Row], T], problems: list[str]) ->
 
 
 def _refuse(table: str, row: Row, why: str) -> ConfigInvalid:
-    name = row.get("key") or row.get("id") or "?"
+    name = row.get("key") or row.get("name") or row.get("id") or "?"
     return ConfigInvalid(f"{table}, rule {name!r}: {why}.", hint="Correct the row, or set enabled = 0.")
 
 
@@ -166,9 +179,9 @@ def _json(table: str, row: Row, column: str) -> Any:
 
 def _pattern(table: str, row: Row, text: Any) -> re.Pattern[str]:
     try:
-        return re.compile(str(text), re.IGNORECASE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise _refuse(table, row, f"the pattern {text!r} is not valid ({error})") from error
+        return pattern(text)
+    except BadCondition as error:
+        raise _refuse(table, row, str(error)) from error
 
 
 def _architecture(row: Row, types: Mapping[str, str], parents: Mapping[str, str]) -> ArchitectureRule:
@@ -193,32 +206,40 @@ def _architecture(row: Row, types: Mapping[str, str], parents: Mapping[str, str]
     )
 
 
-def _conditions(row: Row) -> Conditions:
-    when: Mapping[str, Any] = _json("architecture_patterns", row, "conditions") or {}
-    unknown = set(when) - CONDITIONS
-    if unknown:
-        raise _refuse("architecture_patterns", row, f"unknown condition {min(unknown)!r}")
-    text = row.get("tensor_pattern") if not when else when.get("regex")
-    return Conditions(
-        all=_words(when.get("all")),
-        any=_words(when.get("any")),
-        none=_words(when.get("none")),
-        shapes=tuple((glob, tuple(shape)) for glob, shape in (when.get("shapes") or {}).items()),
-        dtypes=tuple((glob, _words(names)) for glob, names in (when.get("dtypes") or {}).items()),
-        metadata=tuple(
-            (key, _pattern("architecture_patterns", row, value)) for key, value in (when.get("metadata") or {}).items()
-        ),
-        container=_words(when.get("container")),
-        max_tensors=when.get("max_tensors"),
-        regex=_pattern("architecture_patterns", row, text) if text else None,
-        requires=_words(when.get("requires")),
+def _conditions(row: Row, table: str = "architecture_patterns") -> Conditions:
+    """The conditions of a row; one of the first version has a regular expression over tensor names instead."""
+    given = _json(table, row, "conditions") or {}
+    if not given and row.get("tensor_pattern"):
+        given = {"regex": row["tensor_pattern"]}
+    try:
+        return parse(given)
+    except BadCondition as error:
+        raise _refuse(table, row, str(error)) from error
+
+
+def _family(row: Row) -> Family:
+    return Family(
+        name=row["name"],
+        parent=row["parent"] or "",
+        domain=row.get("domain") or "",
+        architectures=frozenset((row.get("architectures") or "").split()),
+        names=_pattern("base_models", row, row["names"]) if row.get("names") else None,
+        carrier=bool(row.get("carrier")),
     )
 
 
-def _words(value: str | Iterable[str] | None) -> tuple[str, ...]:
-    if value is None:
-        return ()
-    return (value,) if isinstance(value, str) else tuple(value)
+def _category(row: Row) -> CategoryRule:
+    if row["level"] not in LEVELS:
+        raise _refuse("category_rules", row, f"the level {row['level']!r} is none of {', '.join(LEVELS)}")
+    return CategoryRule(
+        key=row.get("key") or f"row-{row.get('id')}",
+        level=row["level"],
+        value=row["value"],
+        types=frozenset((row.get("types") or "").split()),
+        when=_conditions(row, "category_rules"),
+        keywords=_pattern("category_rules", row, row["keywords"]) if row.get("keywords") else None,
+        confidence=float(row["confidence_weight"]),
+    )
 
 
 def _filename(row: Row) -> FilenameRule:

@@ -13,12 +13,15 @@ with nothing to say costs nothing. Below the threshold the answer is `unknown`, 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from modelhub.classify import facts, gather
+from modelhub.classify import facts, families, gather
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.rulebook import RuleBook
 from modelhub.core.types import UNKNOWN, Candidate, Classified, Evidence, Inspection, Verdict
 
 MOST_SURE = 0.99
+ANY_BASE = "any"
+"""What a rule gives as the family of a helper that serves many: a text encoder, a depth model."""
+
 _CANDIDATES = 5
 _SCORED = ("filename", "size", "metadata", "tensors")
 
@@ -32,12 +35,15 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
     candidates = _rank(evidence, book)
     best = candidates[0] if candidates else Candidate(UNKNOWN, 0.0)
     model_type = best.type if best.confidence >= threshold else UNKNOWN
+    if candidates:  # a name that tells no type is no ground for a family
+        evidence += families.from_architecture(inspection, book)
+        evidence += families.from_names(name, inspection, best.type, book)
     told = evidence if candidates else [one for one in evidence if one.method != "filename"]
-    base = _base(told, best.type, book)  # a name that tells no type is no ground for a family
+    base = _base(told, best.type, book)
     finer = list(gather.sub_types(name, inspection, names, best.type, base, book)) if candidates else []
-    base = base or _base(finer, "", book)
+    base = "" if base == ANY_BASE else base or _base(finer, "", book)
     finer = [one for one in finer if not one.base or not base or one.base == base]
-    chosen = [one for one in evidence if one.claim in ("", best.type)]
+    chosen = [one for one in evidence if one.claim in ("", best.type) and one.base in ("", base)]
     verdict = Verdict(
         type=model_type,
         base=base,
@@ -48,7 +54,7 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
         evidence=tuple(sorted((*evidence, *finer), key=lambda one: -one.weight * one.confidence)),
         scores=_scores(evidence, best.type),
     )
-    return Classified(inspection, verdict, facts.gather(inspection, name))
+    return Classified(inspection, verdict, facts.gather(inspection, name, names, best.type, book))
 
 
 def _rank(evidence: Sequence[Evidence], book: RuleBook) -> list[Candidate]:
@@ -82,12 +88,18 @@ def _confidence(model_type: str, evidence: Sequence[Evidence], book: RuleBook) -
 
 
 def _base(evidence: Iterable[Evidence], model_type: str, book: RuleBook) -> str:
-    """The root family with most weight among those who agree on the type, or speak of the family only."""
+    """The root family with most weight among those who agree on the type, or speak of the family only.
+
+    An architecture that carries many families yields to one of those, if it is named.
+    """
     votes: dict[str, float] = defaultdict(float)
     for one in evidence:
         if one.base and one.claim in ("", model_type):
             votes[book.root(one.base)] += one.weight * one.confidence
-    return max(sorted(votes), key=votes.__getitem__) if votes else ""
+    ranked = sorted(votes, key=lambda family: (-votes[family], family))
+    if not ranked or ranked[0] not in book.carriers:
+        return ranked[0] if ranked else ""
+    return next((family for family in ranked if family not in book.carriers), ranked[0])
 
 
 def _finest(evidence: Iterable[Evidence], finer: Iterable[Evidence]) -> str:

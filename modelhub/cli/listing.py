@@ -23,6 +23,9 @@ def filter_options(command: Any) -> Any:
         click.option("--tag", "tags", multiple=True, help="Only models with this tag (may be repeated)."),
         click.option("--format", "formats", multiple=True, help="Only this file format (may be repeated)."),
         click.option("--quant", "quantizations", multiple=True, help="Only this quantisation (may be repeated)."),
+        click.option("--category", "categories", multiple=True, help="Only this category (may be repeated)."),
+        click.option("--capability", "capabilities", multiple=True, help="Only what can do this (may be repeated)."),
+        click.option("--license", "licenses", multiple=True, help="Only this licence (may be repeated)."),
         click.option(
             "--state",
             "states",
@@ -140,6 +143,15 @@ def _say_details(details: ModelDetails) -> None:
         ("parameters", f"{model.parameters:,}" if model.parameters else ""),
         ("context", f"{model.context_length:,} tokens" if model.context_length else ""),
         ("tensors", f"{model.tensor_count:,}" if model.tensor_count else ""),
+        ("category", "/".join(word for word in model.category if word)),
+        ("reads and makes", ", ".join(model.modalities)),
+        ("can", ", ".join(model.capabilities)),
+        ("license", " ".join(word for word in (model.license, model.facts.get("license_name", "")) if word)),
+        ("languages", ", ".join(model.languages)),
+        ("adapter", _adapter(model)),
+        ("made from", ", ".join(model.facts.get("base_models", ()))),
+        ("datasets", ", ".join(model.facts.get("datasets", ()))),
+        ("description", model.facts.get("description", "")),
         ("triggers", model.triggers),
         ("tags", ", ".join(model.tags)),
         ("notes", model.notes),
@@ -165,11 +177,22 @@ def _say_details(details: ModelDetails) -> None:
             output.line(f"{name:17} {value}")
 
 
+def _adapter(model: Model) -> str:
+    told = model.facts.get("adapter")
+    if not told:
+        return ""
+    parts = [told["kind"]]
+    parts += [f"rank {told['rank']}"] if told["rank"] else []
+    parts += [f"alpha {told['alpha']:g}"] if told["alpha"] else []
+    return ", ".join(parts) + (f" on {', '.join(told['targets'])}" if told["targets"] else "")
+
+
 @click.command(cls=HubCommand, name="set")
 @click.argument("model")
 @click.option("--type", "kind", help="What it is; '' lets the rules decide again.")
 @click.option("--sub-type", help="Its finer family; '' lets the rules decide again.")
 @click.option("--base", help="Its base family; '' lets the rules decide again.")
+@click.option("--category", help="What it is for, as PRIMARY/SECONDARY/SPECIALIZATION; '' lets the rules decide again.")
 @click.option("--tag", "add_tags", multiple=True, help="Add a tag (may be repeated).")
 @click.option("--untag", "remove_tags", multiple=True, help="Remove a tag (may be repeated).")
 @click.option("--note", help="A note of yours; '' removes it.")
@@ -181,6 +204,7 @@ def set_fields(
     kind: str | None,
     sub_type: str | None,
     base: str | None,
+    category: str | None,
     add_tags: Sequence[str],
     remove_tags: Sequence[str],
     note: str | None,
@@ -188,7 +212,7 @@ def set_fields(
 ) -> int:
     """Correct MODEL by hand. What is set here outlives every reclassification."""
     given = {"type": kind, "sub_type": sub_type, "base": base}
-    fields = {name: value for name, value in given.items() if value is not None}
+    fields = {name: value for name, value in given.items() if value is not None} | _levels(category)
     if not fields and not add_tags and not remove_tags and note is None:
         raise click.UsageError("Nothing to set; see --help.")
     with open_hub(output.settings(session), create=False) as hub:
@@ -203,6 +227,19 @@ def set_fields(
             f"{changed.id}  {changed.filename}: {words}" + (f"  [{', '.join(changed.tags)}]" if changed.tags else "")
         )
     return 0
+
+
+def _levels(category: str | None) -> dict[str, str]:
+    """LANGUAGE/CODE/TECHNICAL as three fields; levels that are left out stay, and nothing at all lifts all three."""
+    if category is None:
+        return {}
+    names = ("primary", "secondary", "specialization")
+    if not category:
+        return dict.fromkeys(names, "")
+    words = [word.strip().upper() for word in category.split("/")]
+    if len(words) > len(names):
+        raise click.UsageError("A category has three levels: PRIMARY/SECONDARY/SPECIALIZATION.")
+    return {name: word for name, word in zip(names, words, strict=False) if word}
 
 
 @click.command(cls=HubCommand)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, NewType, TypeAlias
+from typing import Any, Literal, NamedTuple, NewType, TypeAlias
 
 Sha256 = NewType("Sha256", str)
 """A SHA-256 as 64 lower-case hexadecimal digits: the address of a blob."""
@@ -61,7 +61,8 @@ class Inspection:
 
     `container` is the format by content (``safetensors``, ``gguf``, ``torch_zip`` ...), whatever the
     suffix claims. `metadata` holds strings, numbers and booleans; long lists are given as their length
-    under ``<key>.length``. `code` and `message` explain a `state` other than ``ok``.
+    under ``<key>.length``. `code` and `message` explain a `state` other than ``ok``. `files` are the names of a
+    model of many files, relative to it.
     """
 
     container: str
@@ -71,6 +72,7 @@ class Inspection:
     message: str = ""
     tensors: Mapping[str, Tensor] = field(default_factory=dict)
     metadata: Mapping[str, "MetaValue"] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
 
 
 MetaValue: TypeAlias = str | int | float | bool
@@ -111,18 +113,54 @@ class Verdict:
     scores: Mapping[str, float]
 
 
+class Category(NamedTuple):
+    """What a model is for: LANGUAGE, VISION ...; CHAT, CODE ...; GENERAL, MEDICAL ... Empty: not told."""
+
+    primary: str = ""
+    secondary: str = ""
+    specialization: str = ""
+
+
+class Adapter(NamedTuple):
+    """How an adapter patches its base: its kind (lora, loha ...), rank and alpha (0: not told), and what it patches."""
+
+    kind: str
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+
+
+NO_CATEGORY = Category()
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What follows from the header without any judgement."""
+    """What follows from the header without any judgement. Sizes are in numbers or tokens; 0 or empty: not told.
+
+    `modalities` are of TEXT, IMAGE, VIDEO, AUDIO, 3D; `capabilities` say what one can do with it (chat, tools ...).
+    """
 
     format: str
-    precision: str
-    quantization: str
-    architecture: str
-    parameters: int
-    tensor_count: int
-    context_length: int
-    triggers: tuple[str, ...]
+    precision: str = ""
+    quantization: str = ""
+    architecture: str = ""
+    parameters: int = 0
+    tensor_count: int = 0
+    context_length: int = 0
+    triggers: tuple[str, ...] = ()
+    license: str = ""
+    license_name: str = ""
+    languages: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    category: Category = NO_CATEGORY
+    tags: tuple[str, ...] = ()
+    description: str = ""
+    base_models: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    vocabulary_size: int = 0
+    chat_template: bool = False
+    adapter: Adapter | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +174,10 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One row of the library as lists show it. `size` in bytes, `confidence` 0-1."""
+    """One row of the library as lists show it. `size` in bytes, `confidence` 0-1.
+
+    `candidates` and `facts` (what has no field of its own) are filled where one model is asked for.
+    """
 
     id: int
     sha256: Sha256
@@ -164,8 +205,14 @@ class Model:
     notes: str
     classified_at: str
     created_at: str
+    license: str = ""
+    languages: tuple[str, ...] = ()
+    modalities: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    category: Category = NO_CATEGORY
     tags: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def deployable(self) -> bool:
@@ -202,6 +249,9 @@ class ModelFilter:
     tags: tuple[str, ...] = ()
     formats: tuple[str, ...] = ()
     quantizations: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+    licenses: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     min_size: int | None = None
     max_size: int | None = None

@@ -128,7 +128,7 @@ class Folder:
             return Bundle(
                 "savedmodel", self.name, ("saved_model.pb", *sorted(parts)), self._about(), missing, whole=True
             )
-        if self.name.endswith(".mlpackage") and "Manifest.json" in names:
+        if "Manifest.json" in names and any(name.startswith("Data/com.apple.CoreML/") for name in names):
             parts = [name for name in names if name.startswith("Data/")]
             missing = () if any(name.endswith(".mlmodel") for name in parts) else ("Data/…/model.mlmodel",)
             return Bundle("mlpackage", self.name, ("Manifest.json", *sorted(parts)), (), missing, whole=True)
@@ -136,7 +136,7 @@ class Folder:
 
     def _transformers(self) -> Bundle | None:
         here = self._here
-        weights = [name for name in here if _CANONICAL.fullmatch(name)]
+        weights = [name for name in here if _CANONICAL.fullmatch(name)] or self._only_weights()
         describing = [name for name in _DESCRIBING if name in here]
         tokenizer = [name for name in _TOKENIZER if name in here]
         described = any(isinstance(self.json(name), dict | list) for name in describing)
@@ -154,6 +154,12 @@ class Folder:
         lead = next(iter(sorted(weights, key=_preference)), None) or (sorted(graphs) or describing or tokenizer)[0]
         parts.remove(lead)
         return Bundle("hf_folder", self.name, (lead, *parts), self._about(), missing, whole=True)
+
+    def _only_weights(self) -> list[str]:
+        """The one file of weights beside a configuration and a card, whatever it is called."""
+        weights = [name for name in _model_files(self._here) if not name.lower().endswith(".gguf")]
+        described = "config.json" in self._here and any(_ABOUT.fullmatch(name) for name in self._here)
+        return weights if described and len(weights) == 1 else []
 
     def _missing_shards(self, folder: str) -> tuple[str, ...]:
         """Shards that an index beside them, or their own numbering, asks for."""

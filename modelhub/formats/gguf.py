@@ -10,6 +10,7 @@ from math import prod
 from typing import BinaryIO
 
 from modelhub.core.types import FILE_TYPE_NAME, MetaValue, Tensor
+from modelhub.formats import chat
 from modelhub.formats.broken import BrokenFile
 from modelhub.formats.ggml_types import FILE_TYPES, TENSOR_TYPES
 
@@ -25,6 +26,12 @@ MAX_TEXT = 32 << 20
 _MAX_VALUE = 1 << 20
 _MAX_NAME = 4_096
 _MAX_DEPTH = 4
+_MAX_RANK = 8
+"""llama.cpp reads 4; converted video models keep convolutions of 5."""
+
+_LISTED = "general."
+_MAX_LISTED = 1_000
+_TEMPLATE = "tokenizer.chat_template"
 _CHUNK = 1 << 20
 _ALIGNMENT = "general.alignment"
 
@@ -39,7 +46,7 @@ _SCALARS = {
 
 
 def read(stream: BinaryIO, size: int) -> tuple[dict[str, Tensor], dict[str, MetaValue]]:
-    """Tensors and key-values of the file. Arrays appear as `<key>.length` only."""
+    """Tensors and key-values of the file. Arrays appear as `<key>.length`, lists of words under `general.` in full."""
     return _Walk(_Window(stream, size)).run()
 
 
@@ -114,6 +121,8 @@ class _Walk:
         stated = metadata.get("general.file_type")
         if isinstance(stated, int) and stated in FILE_TYPES:
             metadata[FILE_TYPE_NAME] = FILE_TYPES[stated]
+        if metadata.get(_TEMPLATE):
+            metadata[chat.FEATURES] = chat.features(str(metadata[_TEMPLATE]))
         return tensors, metadata
 
     def _counts(self) -> tuple[int, int]:
@@ -155,7 +164,9 @@ class _Walk:
         if key in metadata or f"{key}.length" in metadata:
             raise BrokenFile("duplicate_key", f"The key {key[:200]!r} comes twice.")
         kind = int(self._window.unpack(_U32))
-        if kind == _ARRAY:
+        if kind == _ARRAY and key.startswith(_LISTED):
+            self._listed(key, metadata)
+        elif kind == _ARRAY:
             metadata[f"{key}.length"] = self._array(0)
         elif kind == _STRING:
             text = self._text(_MAX_VALUE)
@@ -168,10 +179,22 @@ class _Walk:
         else:
             raise BrokenFile("unknown_value_type", f"The key {key[:200]!r} has the unknown type {kind}.")
 
+    def _listed(self, key: str, metadata: dict[str, MetaValue]) -> None:
+        """A short list of words, such as the languages, in full; another array as its length."""
+        kind = int(self._window.unpack(_U32))
+        count = int(self._window.unpack(self._length))
+        if kind != _STRING or count > _MAX_LISTED:
+            metadata[f"{key}.length"] = self._elements_of(kind, count, 0)
+            return
+        words = (self._text(_MAX_NAME) for _ in range(count))
+        metadata[key] = ", ".join(word for word in words if word)
+
     def _array(self, depth: int) -> int:
         """Step over an array; its length."""
         kind = int(self._window.unpack(_U32))
-        count = int(self._window.unpack(self._length))
+        return self._elements_of(kind, int(self._window.unpack(self._length)), depth)
+
+    def _elements_of(self, kind: int, count: int, depth: int) -> int:
         if kind in _SCALARS:
             self._window.skip(count * _SCALARS[kind].size)
             return count
@@ -215,8 +238,8 @@ class _Walk:
         if name in tensors:
             raise BrokenFile("duplicate_key", f"The tensor {name[:200]!r} comes twice.")
         rank = int(self._window.unpack(_U32))
-        if rank > 4:
-            raise BrokenFile("bad_shape", f"Tensor {name[:200]!r} claims {rank} dimensions; 4 are the most.")
+        if rank > _MAX_RANK:
+            raise BrokenFile("bad_shape", f"Tensor {name[:200]!r} claims {rank} dimensions; {_MAX_RANK} are the most.")
         shape = tuple(int(self._window.unpack(self._length)) for _ in range(rank))
         kind = int(self._window.unpack(_U32))
         offset = int(self._window.unpack(_U64))

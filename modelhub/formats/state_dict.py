@@ -14,6 +14,7 @@ _MAX_NAMES = 64 << 20
 
 _MAX_DEPTH = 64
 _MAX_VALUES = 200
+_MAX_KEYS = 40
 _LOOKED_AT = 50
 _PLAIN = (str, int, float, bool)
 _WRAPPERS = (
@@ -35,14 +36,15 @@ def tell(value: object) -> tuple[dict[str, Tensor], dict[str, MetaValue]]:
     wrapped = ""
     outer = _attributes(value)
     if outer is not None:
-        metadata["pickle.keys"] = ", ".join(sorted(str(key) for key in outer)[:_MAX_VALUES])[:4000]
+        metadata["pickle.keys"] = ", ".join(sorted(str(key) for key in outer)[:_MAX_KEYS])[:1000]
         metadata |= _plain_values(outer)
         wrapped = next((key for key in _WRAPPERS if _holds_tensors(outer.get(key))), "")
     if wrapped and outer is not None:
         metadata["pickle.wrapper"] = wrapped
         tensors |= _named(_tensors(outer[wrapped]))
         outer = {key: inner for key, inner in outer.items() if key != wrapped}
-    tensors |= {name: tensor for name, tensor in _named(_tensors(outer or value)).items() if name not in tensors}
+    beside = value if outer is None else outer
+    tensors |= {name: tensor for name, tensor in _named(_tensors(beside)).items() if name not in tensors}
     made_of = _first_class(value)
     if made_of:
         metadata["pickle.class"] = made_of

@@ -1,13 +1,14 @@
 """A model of many files, inspected as one: tensors of all its parts, and what its describing files say."""
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
 from modelhub.core.types import Inspection, MetaValue, State, Tensor
-from modelhub.formats import onnx, openvino, plain_yaml
+from modelhub.formats import chat, onnx, openvino, plain_yaml
 from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
 from modelhub.formats.inspect import inspect
 from modelhub.formats.pickles import PICKLE_SUFFIXES
@@ -18,18 +19,23 @@ Open = Callable[[str], AbstractContextManager[tuple[BinaryIO, int]]]
 Sizes = Mapping[str, int]
 """Bytes of each file by relative name."""
 
+_PRECISION_ENDING = re.compile(r"_(?:quantized|u?int8|fp16|q4|q4f16|q8|bnb4)\.onnx$")
 _MAX_WEIGHTS = 1000
 _MAX_KEYS = 500
 _OPENVINO = ".xml"
 _MAX_TEXT = 4000
+_MAX_LISTED = 500
+_MAX_DEPTH = 5
 _MAX_CARD = 1 << 17
 _FRONT = "---"
 _MAIN_COMPONENTS = ("transformer", "unet", "prior", "decoder")
 _NESTED = {
     "text_config", "vision_config", "audio_config", "quantization_config", "llm_config", "thinker_config",
     "rope_scaling", "audio", "espeak", "language", "inference", "quantization", "generator_params", "encoder",
-    "decoder",
+    "decoder", "quant_config", "weight_quant_params", "config_groups", "group_0", "weights", "chronos_config",
 }  # fmt: skip
+_TITLE = re.compile(r"^#\s+(\S.*)$", re.MULTILINE)
+_MAX_NAME = 200
 _MARKUP = ("#", "!", "<", "|", "-", "*", "[", ">", "`", "---")
 _CARD = (
     "license",
@@ -41,6 +47,7 @@ _CARD = (
     "tags",
     "model_name",
     "metrics",
+    "license_name",
 )
 _DESCRIBING = {
     "config.json": "config", "adapter_config.json": "adapter", "tokenizer_config.json": "tokenizer",
@@ -64,12 +71,23 @@ def inspect_bundle(bundle: Bundle, folder: Folder, sizes: Sizes, open_part: Open
     metadata = dict(_described(bundle, folder))
     tensors: dict[str, Tensor] = {}
     for name, one in inspected.items():
-        if bundle.kind != "diffusers" or name.split("/", 1)[0] in _main_components(bundle):
+        if _speaks_for_all(name, bundle, parts):
             tensors |= one.tensors
             metadata = {**one.metadata, **metadata}
     container = _container(bundle, inspected)
-    whole = Inspection(container, size, tensors=tensors, metadata=metadata)
+    files = (*bundle.parts, *bundle.companions)
+    whole = Inspection(container, size, tensors=tensors, metadata=metadata, files=files)
     return _judged(whole, bundle, inspected, sizes)
+
+
+def _speaks_for_all(name: str, bundle: Bundle, parts: Collection[str]) -> bool:
+    """Whether a part's tensors are the model's: of a pipeline its backbone's, of a graph that is there in several
+    precisions the full one's.
+    """
+    if bundle.kind == "diffusers":
+        return name.split("/", 1)[0] in _main_components(bundle)
+    full = _PRECISION_ENDING.sub(".onnx", name)
+    return full == name or full not in parts
 
 
 def _judged(whole: Inspection, bundle: Bundle, inspected: Mapping[str, Inspection], sizes: Sizes) -> Inspection:
@@ -131,9 +149,27 @@ def _described(bundle: Bundle, folder: Folder) -> Iterator[tuple[str, MetaValue]
         yield from _flat(prefix, folder.json(name))
     if folder.has("tokenizer.json") or folder.has("tokenizer.model"):
         yield "tokenizer.present", True
+    template = _chat_template(folder)
+    if template:
+        yield chat.FEATURES, chat.features(template)
     for component in _main_components(bundle) if bundle.kind == "diffusers" else ():
         yield from _flat("config", folder.json(f"{component}/config.json"))
     yield from _card(folder.text("README.md"))
+
+
+def _chat_template(folder: Folder) -> str:
+    """The text of the folder's chat templates; several are told as one."""
+    apart = folder.text("chat_template.jinja")
+    if apart:
+        return apart
+    for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
+        told = folder.json(name)
+        template = told.get("chat_template") if isinstance(told, dict) else None
+        if isinstance(template, list):
+            template = "\n".join(str(one.get("template", "")) for one in template if isinstance(one, dict))
+        if isinstance(template, str) and template:
+            return template
+    return ""
 
 
 def _flat(prefix: str, value: Any) -> Iterator[tuple[str, MetaValue]]:
@@ -148,9 +184,11 @@ def _flat(prefix: str, value: Any) -> Iterator[tuple[str, MetaValue]]:
         elif isinstance(inner, bool | int | float):
             yield name, inner
         elif isinstance(inner, list) and inner:
-            shown = [str(one) for one in inner[:20] if isinstance(one, str | int | float)]
+            shown = [str(one) for one in inner[:_MAX_LISTED] if isinstance(one, str | int | float)]
             yield (name, ", ".join(shown)[:_MAX_TEXT]) if shown else (f"{name}.length", len(inner))
-        elif isinstance(inner, dict) and key in _NESTED and prefix.count(".") < 2:
+        elif isinstance(inner, dict) and key == "id2label":
+            yield f"{name}.length", len(inner)
+        elif isinstance(inner, dict) and key in _NESTED and prefix.count(".") < _MAX_DEPTH:
             yield from _flat(name, inner)
 
 
@@ -159,6 +197,9 @@ def _card(text: str) -> Iterator[tuple[str, MetaValue]]:
     if not text.startswith(_FRONT):
         return
     front, _, body = text[len(_FRONT) : _MAX_CARD].partition(f"\n{_FRONT}")
+    title = _TITLE.search(body)
+    if title:
+        yield "card.title", title[1].strip()[:_MAX_NAME]
     described = _first_paragraph(body)
     if described:
         yield "card.description", described

@@ -8,6 +8,7 @@ from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.events import Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.types import (
+    Category,
     Classified,
     Evidence,
     Listed,
@@ -22,8 +23,9 @@ from modelhub.files.blobs import Blobs
 from modelhub.services.judge import Judge
 from modelhub.services.units import stored_unit
 from modelhub.store.found import FoundFiles
-from modelhub.store.library import CORRECTABLE, Content, Library
+from modelhub.store.library import Content, Library
 from modelhub.store.targets import Targets
+from modelhub.store.verdicts import CORRECTABLE
 
 _CHUNK = 200
 
@@ -175,6 +177,7 @@ class Models:
                 type=kind or model.type,
                 base=fields.get("base") or model.base,
                 sub_type=fields.get("sub_type") or model.sub_type,
+                category=Category(*(fields.get(level) or old for level, old in model.category._asdict().items())),
                 tags=tuple(sorted((set(model.tags) | set(add_tags)) - set(remove_tags))),
                 notes=model.notes if notes is None else notes,
             )

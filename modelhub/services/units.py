@@ -67,7 +67,7 @@ class Unit:
 
     @cached_property
     def described(self) -> Folder:
-        return Folder(self.bundle.name, self.sizes, lambda name: _read(self.paths[name]))
+        return Folder(self.bundle.name, self.sizes, lambda name: _read(self.paths[name]) if name in self.paths else b"")
 
     @contextmanager
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
@@ -99,6 +99,10 @@ def stored_unit(name: str, files: Iterable[tuple[str, str, int, Role]]) -> Unit:
     return Unit(folder.whole() or folder.around(lead), paths, sizes, name)
 
 
+_MAX_LOOKED = 2_000
+"""Files of a folder that are looked at to see whether they are one model."""
+
+
 class Units:
     """Finds units under one root; every folder is listed once."""
 
@@ -128,9 +132,9 @@ class Units:
         return self._folder(path)
 
     def only(self, path: str) -> Unit | None:
-        """The only model among the files of a folder, if there is just one."""
-        weights = [name for name in self._names(path) if name.lower().endswith(WEIGHTS)]
-        found = {unit.lead: unit for unit in (self.of(os.path.join(path, name)) for name in weights)}
+        """The only model under a folder, if there is just one."""
+        weights = [name for name in names_under(path) if name.lower().endswith(WEIGHTS)][:_MAX_LOOKED]
+        found = {unit.lead: unit for unit in (self.of(os.path.join(path, *name.split("/"))) for name in weights)}
         return next(iter(found.values())) if len(found) == 1 else None
 
     def _ancestors(self, folder: str) -> list[str]:

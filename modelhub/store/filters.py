@@ -38,6 +38,15 @@ def conditions_of(wanted: ModelFilter) -> list[ColumnElement[bool]]:
     conditions += [column.in_(values) for column, values in lists if values]
     if wanted.quantizations:
         conditions.append(func.lower(_M.quantization).in_([name.lower() for name in wanted.quantizations]))
+    if wanted.categories:
+        names = [name.upper() for name in wanted.categories]
+        levels = (_M.category_primary, _M.category_secondary, _M.category_specialization)
+        conditions.append(or_(*(level.in_(names) for level in levels)))
+    if wanted.licenses:
+        conditions.append(_M.license.in_([name.lower() for name in wanted.licenses]))
+    if wanted.capabilities:
+        listed = ", " + _M.capabilities + ", "
+        conditions.append(or_(*(func.instr(listed, f", {name.lower()}, ") > 0 for name in wanted.capabilities)))
     if wanted.tags:
         conditions.append(_tagged(schema.tags.c.tag.in_(wanted.tags)))
     bounds = (

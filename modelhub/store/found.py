@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, text, update
 
 from modelhub.core.names import storable
 from modelhub.core.types import Classified, Stamp
-from modelhub.store import library, schema
+from modelhub.store import schema, verdicts
 from modelhub.store.engine import Database
 from modelhub.store.recording import (
     BRIEF,
@@ -170,8 +170,8 @@ class FoundFiles:
         with self._database.write() as connection:
             new: list[tuple[int, Classified]] = []
             recorded = [record_one(connection, entry, rules_digest, new) for entry in entries]
-            library.store_evidence(connection, new)
-            library.store_metadata(connection, new)
+            verdicts.store_evidence(connection, new)
+            verdicts.store_metadata(connection, new)
         return recorded
 
     def settle(self, places: Sequence[tuple[str, Stamp]]) -> None:

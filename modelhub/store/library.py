@@ -5,18 +5,18 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from modelhub.core.errors import Ambiguous, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.core.types import (
     Candidate,
+    Category,
     Classified,
     Evidence,
     Listed,
     Location,
-    MetaValue,
     Model,
     ModelFile,
     ModelFilter,
@@ -26,13 +26,15 @@ from modelhub.core.types import (
 from modelhub.store import schema
 from modelhub.store.engine import Database, now
 from modelhub.store.filters import conditions_of, ways_to_name
+from modelhub.store.verdicts import CORRECTABLE, classified_values, corrected, store_evidence
 
 _M = schema.models.c
 _COLUMNS = (
     _M.id, _M.file_hash, _M.filename, _M.file_size, _M.primary_type, _M.base, _M.sub_type, _M.variant,
     _M.confidence, _M.classification_method, _M.file_format, _M.precision, _M.quantization, _M.architecture,
     _M.parameters, _M.context_length, _M.tensor_count, _M.triggers, _M.state, _M.state_code, _M.state_message,
-    _M.missing, _M.deleted, _M.notes, _M.classified_at, _M.created_at,
+    _M.missing, _M.deleted, _M.notes, _M.classified_at, _M.created_at, _M.license, _M.languages, _M.modalities,
+    _M.capabilities, _M.category_primary, _M.category_secondary, _M.category_specialization,
 )  # fmt: skip
 _SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
     "id": (_M.id,),
@@ -43,10 +45,6 @@ _SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
     "confidence": (_M.confidence, _M.id),
     "added": (_M.created_at.desc(), _M.id.desc()),
 }
-_MAX_VALUE = 1 << 20
-_MAX_KEYS = 5_000
-CORRECTABLE = {"type": "primary_type", "sub_type": "sub_type", "base": "base"}
-
 
 _LISTED = {
     "type": "primary_type", "size": "file_size", "precision": "coalesce(precision, '')",
@@ -269,85 +267,6 @@ class Library:
             return set(connection.execute(query.where(_M.deleted == 0)).scalars())
 
 
-def corrected(connection: Connection, model_id: int) -> dict[str, str]:
-    c = schema.corrections.c
-    rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id)).all()
-    values = {CORRECTABLE[row.field]: row.value for row in rows if row.field in CORRECTABLE}
-    return values | {"classification_method": "manual"} if values else values
-
-
-def classified_values(classified: Classified, rules_digest: str) -> dict[str, Any]:
-    """The columns of `models` that a classification fills."""
-    verdict, facts, inspection = classified.verdict, classified.facts, classified.inspection
-    best = max(verdict.scores, key=lambda method: verdict.scores[method]) if verdict.evidence else "none"
-    return {
-        "primary_type": verdict.type,
-        "sub_type": verdict.sub_type,
-        "base": verdict.base,
-        "variant": verdict.variant,
-        "confidence": verdict.confidence,
-        "classification_method": best,
-        "candidates": json.dumps([[one.type, one.confidence] for one in verdict.candidates]),
-        "rules_digest": rules_digest,
-        "classified_at": now(),
-        "file_format": facts.format,
-        "precision": facts.precision,
-        "quantization": facts.quantization,
-        "architecture": storable(facts.architecture),
-        "parameters": min(facts.parameters, (1 << 63) - 1),
-        "context_length": facts.context_length,
-        "tensor_count": facts.tensor_count,
-        "triggers": storable(", ".join(facts.triggers)),
-        "filename_score": verdict.scores.get("filename", 0.0),
-        "size_score": verdict.scores.get("size", 0.0),
-        "metadata_score": verdict.scores.get("metadata", 0.0),
-        "tensor_score": verdict.scores.get("tensors", 0.0),
-        "state": inspection.state,
-        "state_code": inspection.code,
-        "state_message": storable(inspection.message),
-    }
-
-
-def store_evidence(connection: Connection, judged: Sequence[tuple[int, Classified]]) -> None:
-    rows = [
-        {
-            "model_id": model_id,
-            "method": one.method,
-            "claim": one.claim,
-            "base": one.base,
-            "sub_type": one.sub_type,
-            "variant": one.variant,
-            "confidence": one.confidence,
-            "weight": one.weight,
-            "because": storable(one.because),
-            "rule": one.rule,
-        }
-        for model_id, classified in judged
-        for one in classified.verdict.evidence
-    ]
-    if rows:
-        connection.execute(insert(schema.evidence), rows)
-
-
-def store_metadata(connection: Connection, judged: Sequence[tuple[int, Classified]]) -> None:
-    rows = [
-        {
-            "model_id": model_id,
-            "metadata_type": classified.inspection.container,
-            "key": storable(key),
-            "value": _text(value),
-        }
-        for model_id, classified in judged
-        for key, value in list(classified.inspection.metadata.items())[:_MAX_KEYS]
-    ]
-    if rows:
-        connection.execute(insert(schema.model_metadata), rows)
-
-
-def _text(value: MetaValue) -> str:
-    return storable(str(value).lower() if isinstance(value, bool) else str(value))[:_MAX_VALUE]
-
-
 def _models(connection: Connection, rows: Iterable[Any]) -> list[Model]:
     rows = list(rows)
     ids = [row.id for row in rows]
@@ -357,16 +276,23 @@ def _models(connection: Connection, rows: Iterable[Any]) -> list[Model]:
         query = query.where(schema.tags.c.model_id.in_(ids))
     for model_id, tag in connection.execute(query):
         tags.setdefault(model_id, []).append(tag)
-    candidates = _candidates(connection, ids[0]) if len(ids) == 1 else ()
-    return [_model(row, tuple(tags.get(row.id, ())), candidates) for row in rows]
+    candidates, facts = _told_of_one(connection, ids[0]) if len(ids) == 1 else ((), {})
+    return [_model(row, tuple(tags.get(row.id, ())), candidates, facts) for row in rows]
 
 
-def _candidates(connection: Connection, model_id: int) -> tuple[Candidate, ...]:
-    text = connection.execute(select(_M.candidates).where(_M.id == model_id)).scalar_one()
-    return tuple(Candidate(str(name), float(sure)) for name, sure in json.loads(text))
+def _told_of_one(connection: Connection, model_id: int) -> tuple[tuple[Candidate, ...], dict[str, Any]]:
+    """What is read for a single model only: its other candidates and the rest of its facts."""
+    query = select(_M.candidates, _M.facts).where(_M.id == model_id)
+    candidates, facts = connection.execute(query).one()
+    listed = tuple(Candidate(str(name), float(sure)) for name, sure in json.loads(candidates))
+    return listed, json.loads(facts) if facts else {}
 
 
-def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...]) -> Model:
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(", ")) if text else ()
+
+
+def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...], facts: Mapping[str, Any]) -> Model:
     return Model(
         id=row.id,
         sha256=Sha256(row.file_hash),
@@ -394,6 +320,12 @@ def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...]) -
         notes=row.notes,
         classified_at=row.classified_at or "",
         created_at=row.created_at or "",
+        license=row.license,
+        languages=_words(row.languages),
+        modalities=_words(row.modalities),
+        capabilities=_words(row.capabilities),
+        category=Category(row.category_primary, row.category_secondary, row.category_specialization),
         tags=tags,
         candidates=candidates,
+        facts=facts,
     )

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from modelhub.core.events import Outcome
 from modelhub.core.names import storable
 from modelhub.core.types import Classified, Digests, Role, Sha256, Stamp
-from modelhub.store import library, schema
+from modelhub.store import schema, verdicts
 from modelhub.store.engine import now
 
 _F = schema.found_files.c
@@ -147,7 +147,7 @@ def needed_files(connection: Connection, model_id: int) -> set[tuple[str, str]]:
 
 def _follow(connection: Connection, entry: Entry, row: Any, rules_digest: str) -> None:
     """The same model with other files: its id, tags, notes and corrections stay."""
-    values = library.classified_values(entry.classified, rules_digest) | library.corrected(connection, row.id)
+    values = verdicts.classified_values(entry.classified, rules_digest) | verdicts.corrected(connection, row.id)
     if row.file_hash == entry.files[0].digests.sha256:
         values |= {"filename": storable(entry.name)}
     values |= {"file_hash": entry.digests.sha256, "file_size": entry.digests.size, "updated_at": now()}
@@ -155,7 +155,7 @@ def _follow(connection: Connection, entry: Entry, row: Any, rules_digest: str) -
     files, said = schema.model_files, schema.evidence
     connection.execute(files.delete().where(files.c.model_id == row.id))
     connection.execute(said.delete().where(said.c.model_id == row.id))
-    library.store_evidence(connection, [(row.id, entry.classified)])
+    verdicts.store_evidence(connection, [(row.id, entry.classified)])
 
 
 def _put_files(connection: Connection, entry: Entry, model_id: int) -> None:
@@ -224,7 +224,7 @@ def _put_blob(connection: Connection, file: FileEntry) -> None:
 
 def _insert_model(connection: Connection, entry: Entry, rules_digest: str) -> int:
     name = storable(entry.name)
-    values = library.classified_values(entry.classified, rules_digest) | {
+    values = verdicts.classified_values(entry.classified, rules_digest) | {
         "file_hash": entry.digests.sha256,
         "reclassify": "",
         "deleted": False,

@@ -21,6 +21,7 @@ KEYS: Mapping[str, str] = {
     "sub_type_rules": "key",
     "architecture_patterns": "key",
     "external_apis": "name",
+    "category_rules": "key",
 }
 """Rule tables and the column by which a user's row hides ours."""
 
@@ -63,8 +64,9 @@ def _seed_digest(connection: Connection) -> str:
 
 
 def _content(row: Mapping[str, Any]) -> str:
-    """What a rule says, without what only tells where it stands."""
-    said = {name: value for name, value in row.items() if name not in ("id", "created_at", "origin", "checksum")}
+    """What a rule says, without what only tells where it stands, and without empty columns: a new one changes none."""
+    unsaid = ("id", "created_at", "origin", "checksum")
+    said = {name: value for name, value in row.items() if name not in unsaid and value}
     said["enabled"] = bool(row.get("enabled", True))
     return json.dumps(said, sort_keys=True, default=str)
 

@@ -58,6 +58,14 @@ models = Table(
     Column("notes", Text, nullable=False),
     Column("candidates", Text, nullable=False),
     Column("rules_digest", Text, nullable=False),
+    Column("category_primary", Text, nullable=False),
+    Column("category_secondary", Text, nullable=False),
+    Column("category_specialization", Text, nullable=False),
+    Column("modalities", Text, nullable=False),
+    Column("capabilities", Text, nullable=False),
+    Column("license", Text, nullable=False),
+    Column("languages", Text, nullable=False),
+    Column("facts", Text, nullable=False),
 )
 
 model_metadata = Table(

@@ -37,7 +37,7 @@ def digest(folder: Path) -> str:
 @lru_cache(maxsize=2)
 def load(folder: Path) -> Seed:
     """Every shipped row."""
-    rows = {table: tuple(convert(_read(folder / f"{table}.yaml"))) for table, convert in _ROWS.items()}
+    rows = {table: tuple(convert(_table(folder, table))) for table, convert in _ROWS.items()}
     return Seed(digest(folder), rows)
 
 
@@ -55,14 +55,41 @@ def _read(path: Path) -> Any:
         raise ConfigInvalid(f"{printable(path)} is not valid YAML: {error}.", hint="Reinstall ModelHub.") from error
 
 
+def _table(folder: Path, table: str) -> Any:
+    """What fills a table: the file of its name, and further ones whose names go on after a dot."""
+    documents = [_read(path) for path in (folder / f"{table}.yaml", *sorted(folder.glob(f"{table}.*.yaml")))]
+    return documents[0] if len(documents) == 1 else [entry for document in documents for entry in document]
+
+
 def _model_types(document: Mapping[str, list[str]]) -> Iterable[Row]:
-    for name, (display_name, description) in document.items():
-        yield {"name": name, "display_name": display_name, "description": description}
+    for name, (display_name, description, domain) in document.items():
+        yield {"name": name, "display_name": display_name, "description": description, "domain": domain}
 
 
-def _base_models(document: Mapping[str, list[str]]) -> Iterable[Row]:
-    for name, values in document.items():
-        yield {"name": name, "display_name": values[0], "parent": values[1] if len(values) > 1 else ""}
+def _base_models(document: Mapping[str, Row]) -> Iterable[Row]:
+    for name, told in document.items():
+        yield {
+            "name": name,
+            "display_name": told["name"],
+            "parent": told.get("parent", ""),
+            "domain": told.get("domain", ""),
+            "architectures": " ".join(told.get("architectures", ())),
+            "names": told.get("names", ""),
+            "carrier": bool(told.get("carrier")),
+        }
+
+
+def _category_rules(document: Iterable[Row]) -> Iterable[Row]:
+    for entry in document:
+        yield {
+            "key": entry["key"],
+            "level": entry["level"],
+            "value": entry["value"],
+            "types": " ".join(entry.get("types", ())),
+            "keywords": entry.get("keywords", ""),
+            "conditions": json.dumps(entry["when"], ensure_ascii=False) if "when" in entry else "",
+            "confidence_weight": entry["confidence"],
+        }
 
 
 def _method_weights(document: Mapping[str, float]) -> Iterable[Row]:
@@ -134,4 +161,5 @@ _ROWS: Mapping[str, Callable[[Any], Iterable[Row]]] = {
     "sub_type_rules": _sub_type_rules,
     "architecture_patterns": _architecture_patterns,
     "external_apis": _external_apis,
+    "category_rules": _category_rules,
 }

@@ -208,7 +208,7 @@ def test_variants_are_told() -> None:
     [
         (build.llm_pairs("llama", "Llama 3"), "llm", "llama"),
         (build.llm_pairs("qwen2", "Qwen"), "llm", "qwen2"),
-        (build.llm_pairs("nomic-bert", "nomic"), "embedding_model", "bert"),
+        (build.llm_pairs("nomic-bert", "nomic"), "embedding_model", "nomic_bert"),
         ({"general.architecture": "flux"}, "unet", "flux"),
         ({"general.architecture": "clip"}, "mmproj", ""),
         ({"general.architecture": "llama", "general.type": "adapter"}, "lora_adapter", "llama"),
@@ -229,12 +229,17 @@ def test_a_vocabulary_alone_is_a_tokenizer() -> None:
 def facts_of(dtypes: dict[str, str], name: str = "x", **fields: Any) -> Facts:
     tensors = {key: Tensor(dtype, (256, 256)) for key, dtype in dtypes.items()}
     given: dict[str, Any] = {"container": "safetensors", "size": 1, "tensors": tensors} | fields
-    return facts.gather(Inspection(**given), name)
+    inspection = Inspection(**given)
+    return facts.gather(inspection, name, NameIndex(inspection.tensors), "lora", shipped())
 
 
 def test_precision_is_that_of_most_elements() -> None:
-    assert facts_of({"a": "BF16", "b": "BF16", "c": "F32"}).precision == "bf16"
-    assert facts_of({"a": "F8_E4M3", "b": "F8_E4M3", "c": "F32"}).precision == "fp8_e4m3fn"
+    assert facts_of(dict.fromkeys("abcdefghijk", "BF16") | {"l": "F32"}).precision == "bf16"
+    assert facts_of(dict.fromkeys("abcdefghijk", "F8_E4M3") | {"l": "F32"}).precision == "fp8_e4m3fn"
+
+
+def test_a_second_precision_is_told_where_it_holds_a_tenth() -> None:
+    assert facts_of({"a": "BF16", "b": "BF16", "c": "F32"}).precision == "bf16+fp32"
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ BROKEN = {
     "bad_name": head(keys=1) + struct.pack("<Q", 0) + PAD,
     "duplicate_key": head(keys=2) + (text("k") + struct.pack("<II", 4, 1)) * 2,
     "duplicate_key tensor": head(tensors=2) + tensor("t", (8,)) + tensor("t", (8,), offset=32) + PAD * 2,
-    "bad_shape": head(tensors=1) + tensor("t", (1, 1, 1, 1, 1)) + PAD,
+    "bad_shape": head(tensors=1) + tensor("t", (1,) * 9) + PAD,
     "bad_shape block": head(tensors=1) + tensor("t", (33,), kind=8) + PAD * 2,
     "bad_offsets": head(tensors=1) + tensor("t", (8,), offset=7) + PAD * 2,
     "bad_offsets overlap": head(tensors=2) + tensor("t", (32,)) + tensor("u", (8,), offset=32) + PAD * 8,
