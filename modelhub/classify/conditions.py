@@ -12,6 +12,7 @@ A condition is a mapping. All that it gives must hold:
     container        format or list of formats, as `modelhub classify` names them
     regex            a regular expression found in some tensor name
     requires         keys of other rules that must fire too
+    otherwise        true: only where no other rule tells a type
 """
 
 import re
@@ -49,6 +50,7 @@ class Conditions:
     container: tuple[str, ...] = ()
     regex: re.Pattern[str] | None = None
     requires: tuple[str, ...] = ()
+    otherwise: bool = False
 
     @property
     def reads_tensors(self) -> bool:
@@ -150,6 +152,7 @@ _READERS: Mapping[str, Callable[[Any, int], Any]] = {
     "container": lambda value, _: words(value),
     "regex": lambda value, _: pattern(value),
     "requires": lambda value, _: words(value),
+    "otherwise": lambda value, _: bool(value),
 }
 
 

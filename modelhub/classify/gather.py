@@ -18,9 +18,11 @@ def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Ite
     """Evidence of the architecture rules that fire and that no other firing rule precedes."""
     firing = _firing(inspection, names, book)
     beaten = _beaten(firing)
+    standing = [rule for rule in firing if rule.key not in beaten]
+    told = any(rule.type and not rule.when.otherwise for rule in standing)
     bundled = any(met(branch, inspection, names) for branch in book.bundle.any)
-    for rule in firing:
-        if rule.key not in beaten:
+    for rule in standing:
+        if not (told and rule.when.otherwise):
             pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
             yield _claim(rule, book, _base_of(rule, inspection), bundled=bundled, pipeline=pipeline)
 
@@ -142,6 +144,8 @@ def sub_types(
             continue
         if rule.base and base and book.root(base) != book.root(rule.base):
             continue
+        if rule.base and book.domains.get(model_type, "") not in ("", "diffusion"):
+            continue  # an upscaler called after a family serves any
         found = _sub_type_found(rule, name, inspection, names)
         if found:
             yield Evidence(

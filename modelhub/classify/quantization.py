@@ -193,7 +193,7 @@ def _parameters(inspection: Inspection, quantization: str) -> int:
         return _described(inspection.metadata)
     packed = _packing(quantization)
     if not packed:
-        return sum(prod(tensor.shape) for tensor in inspection.tensors.values())
+        return sum(prod(tensor.shape) for tensor in inspection.tensors.values() if tensor.dtype != "BOOL")
     total = 0
     for name, tensor in inspection.tensors.items():
         if _OF_QUANTISERS.search(name):

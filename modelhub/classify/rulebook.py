@@ -68,7 +68,7 @@ class SizeRule:
 class Family:
     """A family of models: what files call its architecture, how names call it, and the half of the field it is of.
 
-    A carrier is an architecture that many families are built on; one that is named goes before it.
+    `carries` are families that are built on this one's architecture, `*` being all: one that is named goes before it.
     """
 
     name: str
@@ -76,7 +76,7 @@ class Family:
     domain: str
     architectures: frozenset[str]
     names: re.Pattern[str] | None
-    carrier: bool
+    carries: frozenset[str]
 
 
 LEVELS = ("primary", "secondary", "specialization", "modalities", "capability")
@@ -119,8 +119,9 @@ class RuleBook:
         return self.parents.get(family) or family
 
     @cached_property
-    def carriers(self) -> frozenset[str]:
-        return frozenset(family.name for family in self.families if family.carrier)
+    def carried(self) -> Mapping[str, frozenset[str]]:
+        """By family, those that are built on its architecture."""
+        return {family.name: family.carries for family in self.families if family.carries}
 
 
 def build(rows: Rows, digest: str) -> RuleBook:
@@ -224,7 +225,7 @@ def _family(row: Row) -> Family:
         domain=row.get("domain") or "",
         architectures=frozenset((row.get("architectures") or "").split()),
         names=_pattern("base_models", row, row["names"]) if row.get("names") else None,
-        carrier=bool(row.get("carrier")),
+        carries=frozenset((row.get("carries") or "").split()),
     )
 
 

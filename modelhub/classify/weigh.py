@@ -43,7 +43,7 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
     finer = list(gather.sub_types(name, inspection, names, best.type, base, book)) if candidates else []
     base = "" if base == ANY_BASE else base or _base(finer, "", book)
     finer = [one for one in finer if not one.base or not base or one.base == base]
-    chosen = [one for one in evidence if one.claim in ("", best.type) and one.base in ("", base)]
+    chosen = [one for one in evidence if one.claim in ("", best.type) and (not one.base or base in one.base.split("|"))]
     verdict = Verdict(
         type=model_type,
         base=base,
@@ -90,16 +90,22 @@ def _confidence(model_type: str, evidence: Sequence[Evidence], book: RuleBook) -
 def _base(evidence: Iterable[Evidence], model_type: str, book: RuleBook) -> str:
     """The root family with most weight among those who agree on the type, or speak of the family only.
 
-    An architecture that carries many families yields to one of those, if it is named.
+    Of several that a rule leaves open (`sd15|sdxl`) the one with most other votes counts, else the first. An
+    architecture that carries other families yields to one of those, if it is named.
     """
     votes: dict[str, float] = defaultdict(float)
     for one in evidence:
         if one.base and one.claim in ("", model_type):
-            votes[book.root(one.base)] += one.weight * one.confidence
+            votes["|".join(book.root(base) for base in one.base.split("|"))] += one.weight * one.confidence
     ranked = sorted(votes, key=lambda family: (-votes[family], family))
-    if not ranked or ranked[0] not in book.carriers:
-        return ranked[0] if ranked else ""
-    return next((family for family in ranked if family not in book.carriers), ranked[0])
+    if not ranked:
+        return ""
+    options = ranked[0].split("|")
+    if len(options) > 1:
+        return next((family for family in ranked if family in options), options[0])
+    carried = book.carried.get(ranked[0], frozenset())
+    named = (one for one in ranked[1:] if one in carried or ("*" in carried and one not in book.carried))
+    return next(named, ranked[0])
 
 
 def _finest(evidence: Iterable[Evidence], finer: Iterable[Evidence]) -> str:

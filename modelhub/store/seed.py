@@ -75,7 +75,7 @@ def _base_models(document: Mapping[str, Row]) -> Iterable[Row]:
             "domain": told.get("domain", ""),
             "architectures": " ".join(told.get("architectures", ())),
             "names": told.get("names", ""),
-            "carrier": bool(told.get("carrier")),
+            "carries": " ".join(told.get("carries", ())),
         }
 
 

@@ -21,7 +21,7 @@ NEW_COLUMNS = {
         "domain": "TEXT NOT NULL DEFAULT ''",
         "architectures": "TEXT NOT NULL DEFAULT ''",
         "names": "TEXT NOT NULL DEFAULT ''",
-        "carrier": "BOOLEAN NOT NULL DEFAULT FALSE",
+        "carries": "TEXT NOT NULL DEFAULT ''",
     },
 }
 
