@@ -5,8 +5,10 @@ Names are those of kohya's scripts, LyCORIS, PEFT, diffusers and XLabs.
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
 
+from modelhub.classify.globs import NameIndex
 from modelhub.core.types import Adapter, Inspection, MetaValue, Tensor
 
 _KINDS = (
@@ -31,41 +33,46 @@ _PARTS = (
     ("unet", re.compile(r"lora_unet|^unet\.|down_blocks|input_blocks|up_blocks")),
     ("transformer", re.compile(r"transformer|double_blocks|single_blocks|diffusion_model|blocks[._]\d+|layers[._]\d+")),
 )
-_MAX_LOOKED = 4000
+Kinds: TypeAlias = Mapping[str, tuple[int, Tensor]]
+"""One name of each kind of tensor, how many there are of it, and one of them."""
 
 
-def adapter(inspection: Inspection, model_type: str) -> Adapter | None:
+def adapter(inspection: Inspection, index: NameIndex, model_type: str) -> Adapter | None:
     """What the tensors of a LoRA, or of another adapter, tell; None of anything else."""
     if model_type not in ("lora", "lora_adapter"):
         return None
-    names = list(inspection.tensors)[:_MAX_LOOKED]
-    return Adapter(_kind(names, inspection), _rank(inspection), _alpha(inspection.metadata), _targets(names))
+    kinds = {name: (number, index.tensors[name]) for name, number in index.kinds()}
+    metadata = inspection.metadata
+    return Adapter(_kind(kinds, metadata), _rank(kinds, metadata), _alpha(metadata), _targets(kinds))
 
 
-def _kind(names: list[str], inspection: Inspection) -> str:
+def _kind(kinds: Kinds, metadata: Mapping[str, MetaValue]) -> str:
     """LyCORIS calls a LoRA with convolutions LoCon."""
-    stated = str(inspection.metadata.get("adapter.peft_type") or "").lower()
-    if inspection.metadata.get("adapter.use_dora") is True:
+    stated = str(metadata.get("adapter.peft_type") or "").lower()
+    if metadata.get("adapter.use_dora") is True:
         return "dora"
-    found = next((kind for kind, endings in _KINDS if any(name.endswith(endings) for name in names)), "")
+    found = next((kind for kind, endings in _KINDS if any(name.endswith(endings) for name in kinds)), "")
     if not found and stated:
         return stated
     if found:
         return found
     spatial = any(
         len(tensor.shape) == _CONVOLUTION and max(tensor.shape[2:]) > 1
-        for name, tensor in inspection.tensors.items()
+        for name, (_, tensor) in kinds.items()
         if _DOWN.search(name)
     )
     return "locon" if spatial else "lora"
 
 
-def _rank(inspection: Inspection) -> int:
+def _rank(kinds: Kinds, metadata: Mapping[str, MetaValue]) -> int:
     """The rank of most of its pairs, else what the trainer wrote down."""
-    ranks = Counter(rank for name, tensor in inspection.tensors.items() if (rank := _rank_of(name, tensor)))
+    ranks: Counter[int] = Counter()
+    for name, (number, tensor) in kinds.items():
+        ranks[_rank_of(name, tensor)] += number
+    del ranks[0]
     if ranks:
         return ranks.most_common(1)[0][0]
-    return _whole(inspection.metadata, ("ss_network_dim", "adapter.r", "lora_rank", "networkDim"))
+    return _whole(metadata, ("ss_network_dim", "adapter.r", "lora_rank", "networkDim"))
 
 
 def _rank_of(name: str, tensor: Tensor) -> int:
@@ -85,7 +92,7 @@ def _alpha(metadata: Mapping[str, MetaValue]) -> float:
     return 0.0
 
 
-def _targets(names: list[str]) -> tuple[str, ...]:
+def _targets(names: Iterable[str]) -> tuple[str, ...]:
     """Which parts of its base it patches."""
     parts = (next((part for part, pattern in _PARTS if pattern.search(name)), "") for name in names)
     return tuple(sorted(set(parts) - {""}))

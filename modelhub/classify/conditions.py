@@ -16,7 +16,7 @@ A condition is a mapping. All that it gives must hold:
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
@@ -28,10 +28,33 @@ Shape: TypeAlias = tuple[int | None, ...]
 Bounds: TypeAlias = tuple[int | None, int | None]
 
 _MAX_DEPTH = 8
+_FLAGS = re.IGNORECASE | re.MULTILINE
 
 
 class BadCondition(Exception):
     """What is wrong with a condition, as the end of a sentence."""
+
+
+class Pattern:
+    """A regular expression over lines that ignores case, compiled when it is first asked: most rules never are."""
+
+    __slots__ = ("_compiled", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._compiled: re.Pattern[str] | None = None
+
+    def search(self, text: str) -> re.Match[str] | None:
+        if self._compiled is None:
+            self._compiled = re.compile(self.text, _FLAGS)
+        return self._compiled.search(text)
+
+    def check(self) -> None:
+        """Raises BadCondition for one that is no regular expression."""
+        try:
+            re.compile(self.text, _FLAGS)
+        except (re.error, RecursionError, OverflowError) as error:
+            raise BadCondition(f"the pattern {self.text!r} is not valid ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +68,21 @@ class Conditions:
     dtypes: tuple[tuple[str, tuple[str, ...]], ...] = ()
     count: tuple[tuple[str, Bounds], ...] = ()
     max_tensors: int | None = None
-    metadata: tuple[tuple[str, re.Pattern[str]], ...] = ()
+    metadata: tuple[tuple[str, Pattern], ...] = ()
     files: tuple[str, ...] = ()
     container: tuple[str, ...] = ()
-    regex: re.Pattern[str] | None = None
+    regex: Pattern | None = None
     requires: tuple[str, ...] = ()
     otherwise: bool = False
+
+    def patterns(self) -> Iterator[Pattern]:
+        """All regular expressions in it, those of inner conditions too."""
+        yield from (wanted for _, wanted in self.metadata)
+        if self.regex is not None:
+            yield self.regex
+        for inner in (*self.all, *self.any, *self.none):
+            if isinstance(inner, Conditions):
+                yield from inner.patterns()
 
     @property
     def reads_tensors(self) -> bool:
@@ -78,14 +110,6 @@ def parse(given: Any, *, depth: int = 0) -> Conditions:
     if unknown:
         raise BadCondition(f"unknown condition {min(unknown)!r}")
     return Conditions(**{key: _READERS[key](value, depth) for key, value in given.items()})
-
-
-def pattern(text: Any) -> re.Pattern[str]:
-    """A regular expression that ignores case. Raises BadCondition."""
-    try:
-        return re.compile(str(text), re.IGNORECASE)
-    except (re.error, RecursionError, OverflowError) as error:
-        raise BadCondition(f"the pattern {text!r} is not valid ({error})") from error
 
 
 def words(value: Any) -> tuple[str, ...]:
@@ -147,10 +171,10 @@ _READERS: Mapping[str, Callable[[Any, int], Any]] = {
     "dtypes": lambda value, _: tuple((_glob(key), words(one)) for key, one in _mapping(value).items()),
     "count": lambda value, _: tuple((_glob(key), _bounds(one)) for key, one in _mapping(value).items()),
     "max_tensors": lambda value, _: _whole(value),
-    "metadata": lambda value, _: tuple((key, pattern(one)) for key, one in _mapping(value).items()),
+    "metadata": lambda value, _: tuple((key, Pattern(str(one))) for key, one in _mapping(value).items()),
     "files": lambda value, _: tuple(_glob(one) for one in words(value)),
     "container": lambda value, _: words(value),
-    "regex": lambda value, _: pattern(value),
+    "regex": lambda value, _: Pattern(str(value)),
     "requires": lambda value, _: words(value),
     "otherwise": lambda value, _: bool(value),
 }
@@ -183,7 +207,7 @@ def met(branch: str | Conditions, inspection: Inspection, names: NameIndex) -> b
     return branch in names if isinstance(branch, str) else holds(branch, inspection, names)
 
 
-def _metadata_has(metadata: Mapping[str, MetaValue], key: str, wanted: re.Pattern[str]) -> bool:
+def _metadata_has(metadata: Mapping[str, MetaValue], key: str, wanted: Pattern) -> bool:
     if "*" in key:
         return any(wanted.search(str(value)) for name, value in metadata.items() if fnmatchcase(name, key))
     value = metadata.get(key)
@@ -197,9 +221,9 @@ def _files_found(globs: tuple[str, ...], files: tuple[str, ...]) -> bool:
 
 def _shape_found(names: NameIndex, glob: str, wanted: Shape) -> bool:
     return any(
-        len(tensor.shape) == len(wanted)
-        and all(want is None or want == have for want, have in zip(wanted, tensor.shape, strict=True))
-        for tensor in names.matching(glob)
+        len(shape) == len(wanted)
+        and all(want is None or want == have for want, have in zip(wanted, shape, strict=True))
+        for shape in names.shapes(glob)
     )
 
 

@@ -29,7 +29,8 @@ _BASES = (
 )  # fmt: skip
 _NAMES = (
     "general.name", "general.basename", "card.model_name", "card.title", "config._name_or_path", "modelspec.title",
-    "general.base_model.0.name", "metadata.name", "general.description", "clip.projector_type", "clip.vision.projector_type",
+    "general.base_model.0.name", "metadata.name", "general.description",
+    "clip.projector_type", "clip.vision.projector_type",
     "clip.audio.projector_type", "description", "onnx.graph",
 )  # fmt: skip
 _DATASETS = ("card.datasets", "general.datasets")

@@ -23,7 +23,7 @@ _CHAT = "chat.features"
 def gather(inspection: Inspection, name: str, names: NameIndex, model_type: str, book: RuleBook) -> Facts:
     """Facts of an inspected model of that type; fields that nothing tells are empty or 0."""
     metadata = inspection.metadata
-    stored = numbers(inspection, name)
+    stored = numbers(inspection, names, name)
     category, modalities, capabilities = categories.judge(name, inspection, names, model_type, book)
     return Facts(
         format=inspection.container,
@@ -46,7 +46,7 @@ def gather(inspection: Inspection, name: str, names: NameIndex, model_type: str,
         datasets=described.datasets(metadata),
         vocabulary_size=next((found for key in _VOCABULARY if (found := _whole(metadata.get(key)))), 0),
         chat_template=_CHAT in metadata,
-        adapter=adapters.adapter(inspection, model_type),
+        adapter=adapters.adapter(inspection, names, model_type),
     )
 
 

@@ -19,17 +19,15 @@ def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Ite
     firing = _firing(inspection, names, book)
     beaten = _beaten(firing)
     standing = [rule for rule in firing if rule.key not in beaten]
-    told = any(rule.type and not rule.when.otherwise for rule in standing)
     bundled = any(met(branch, inspection, names) for branch in book.bundle.any)
     for rule in standing:
-        if not (told and rule.when.otherwise):
-            pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
-            yield _claim(rule, book, _base_of(rule, inspection), bundled=bundled, pipeline=pipeline)
+        pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
+        yield _claim(rule, book, _base_of(rule, inspection), bundled=bundled, pipeline=pipeline)
 
 
 def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[ArchitectureRule]:
-    """The rules whose conditions hold and whose required rules fire too."""
-    by_key = {rule.key: rule for rule in book.architectures}
+    """The rules whose conditions hold and whose required rules fire too; the last resorts if no other tells a type."""
+    by_key = book.asked_of(inspection.container)
     answers: dict[str, bool] = {}
 
     def fires(key: str) -> bool:
@@ -42,7 +40,10 @@ def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[Ar
             )
         return answers[key]
 
-    return [rule for rule in book.architectures if fires(rule.key)]
+    told = [rule for rule in by_key.values() if not rule.when.otherwise and fires(rule.key)]
+    if any(rule.type for rule in told):
+        return told
+    return told + [rule for rule in by_key.values() if rule.when.otherwise and fires(rule.key)]
 
 
 def _beaten(firing: Sequence[ArchitectureRule]) -> set[str]:
@@ -171,6 +172,6 @@ _SUB_TYPE_KEYS = (
 
 def _sub_type_found(rule: SubTypeRule, name: str, inspection: Inspection, names: NameIndex) -> str:
     if rule.source == "tensor":
-        return rule.pattern.pattern if names.search(rule.pattern) else ""
+        return rule.pattern.text if names.search(rule.pattern) else ""
     texts = [name] if rule.source == "filename" else [str(inspection.metadata.get(k, "")) for k in _SUB_TYPE_KEYS]
     return next((found[0].strip("._- ")[:60] for text in texts if (found := rule.pattern.search(text))), "")

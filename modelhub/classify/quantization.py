@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from math import prod
 from typing import NamedTuple
 
-from modelhub.core.types import FILE_TYPE_NAME, Inspection, MetaValue, Tensor
+from modelhub.classify.globs import NameIndex
+from modelhub.core.types import FILE_TYPE_NAME, Inspection, MetaValue
 
 _PRECISION = {
     "F64": "fp64", "F32": "fp32", "F16": "fp16", "BF16": "bf16", "F8_E4M3": "fp8_e4m3fn",
@@ -66,14 +67,16 @@ class Numbers(NamedTuple):
     parameters: int
 
 
-def numbers(inspection: Inspection, name: str) -> Numbers:
+def numbers(inspection: Inspection, index: NameIndex, name: str) -> Numbers:
     """What the tensors of an inspected model, or else its description, tell of its numbers."""
     counted: Counter[str] = Counter()
-    for tensor in inspection.tensors.values():
-        counted[tensor.dtype] += prod(tensor.shape)
+    endings = {one.rpartition(".")[2] for one, _ in index.kinds()}
+    for tensor, number in Counter(inspection.tensors.values()).items():
+        counted[tensor.dtype] += prod(tensor.shape) * number
     weights = Counter({dtype: number for dtype, number in counted.items() if dtype not in _INDICES}) or counted
-    quantization = _quantization(inspection, weights, name)
-    return Numbers(_precision(inspection, weights), quantization, _parameters(inspection, quantization))
+    quantization = _quantization(inspection, weights, endings | counted.keys(), name)
+    parameters = _unpacked(inspection, quantization) or counted.total() - counted["BOOL"]
+    return Numbers(_precision(inspection, weights), quantization, parameters)
 
 
 def _precision(inspection: Inspection, counted: Counter[str]) -> str:
@@ -91,12 +94,12 @@ def _precision(inspection: Inspection, counted: Counter[str]) -> str:
     return told
 
 
-def _quantization(inspection: Inspection, counted: Counter[str], name: str) -> str:
-    metadata, tensors = inspection.metadata, inspection.tensors
+def _quantization(inspection: Inspection, counted: Counter[str], told: set[str], name: str) -> str:
+    metadata = inspection.metadata
     if inspection.container in ("gguf", "split_gguf", "ggml"):
         return _block_quantization(metadata, counted, name)
     main = counted.most_common(1)[0][0] if counted else ""
-    return _stated(metadata, main) or _by_tensors(tensors, metadata, main)
+    return _stated(metadata, main) or _by_tensors(told, main, metadata)
 
 
 def _stated(metadata: Mapping[str, MetaValue], main: str) -> str:
@@ -149,15 +152,13 @@ def _compressed(metadata: Mapping[str, MetaValue], main: str, bits: float) -> st
     return f"INT{bits:g}" if bits else "INT4"
 
 
-def _by_tensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, MetaValue], main: str) -> str:
-    """What the tensors' own names tell where no configuration lies beside them."""
-    endings = {name.rsplit(".", 1)[-1] for name in tensors}
-    dtypes = {tensor.dtype for tensor in tensors.values()}
+def _by_tensors(told: set[str], main: str, metadata: Mapping[str, MetaValue]) -> str:
+    """What the last parts of the tensors' names, and their dtypes, tell where no configuration lies beside them."""
     for needed, also, name in _BY_ENDING:
-        if needed in endings and (not also or also in endings or also in dtypes):
+        if needed in told and (not also or also in told):
             return name
     if main.startswith("F8"):
-        return "FP8-scaled" if endings & {"scale_weight", "scaled_fp8", "weight_scale"} else "FP8"
+        return "FP8-scaled" if told & {"scale_weight", "scaled_fp8", "weight_scale"} else "FP8"
     if main in ("I8", "U8"):
         return "INT8"
     return main if main in _FLOATS else _undescribed(metadata)
@@ -187,13 +188,13 @@ def _same_kind(stated: str, main: str) -> bool:
     return stated == main or stated.startswith(f"{main}_") or main.startswith(stated.rsplit("_", 1)[0])
 
 
-def _parameters(inspection: Inspection, quantization: str) -> int:
-    """Numbers that were learnt: packed ones as many as they stand for, those of the quantiser not at all."""
+def _unpacked(inspection: Inspection, quantization: str) -> int:
+    """How many weights packed ones stand for, those of the quantiser not counted; 0 if nothing is packed."""
     if quantization.startswith(_UNCOUNTABLE):
         return _described(inspection.metadata)
     packed = _packing(quantization)
     if not packed:
-        return sum(prod(tensor.shape) for tensor in inspection.tensors.values() if tensor.dtype != "BOOL")
+        return 0
     total = 0
     for name, tensor in inspection.tensors.items():
         if _OF_QUANTISERS.search(name):

@@ -5,13 +5,12 @@ precedence is refused. The same rows load whether or not there is a hub.
 """
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
-from modelhub.classify.conditions import BadCondition, Conditions, parse, pattern
+from modelhub.classify.conditions import BadCondition, Conditions, Pattern, parse
 from modelhub.core.errors import ConfigInvalid
 
 T = TypeVar("T")
@@ -36,7 +35,7 @@ class ArchitectureRule:
 @dataclass(frozen=True, slots=True)
 class FilenameRule:
     key: str
-    pattern: re.Pattern[str]
+    pattern: Pattern
     type: str
     base: str
     variant: str
@@ -50,7 +49,7 @@ class SubTypeRule:
     type: str
     sub_type: str
     base: str
-    pattern: re.Pattern[str]
+    pattern: Pattern
     source: str
     confidence: float
     from_user: bool
@@ -75,7 +74,7 @@ class Family:
     parent: str
     domain: str
     architectures: frozenset[str]
-    names: re.Pattern[str] | None
+    names: Pattern | None
     carries: frozenset[str]
 
 
@@ -91,7 +90,7 @@ class CategoryRule:
     value: str
     types: frozenset[str]
     when: Conditions
-    keywords: re.Pattern[str] | None
+    keywords: Pattern | None
     confidence: float
 
 
@@ -117,6 +116,17 @@ class RuleBook:
     def root(self, family: str) -> str:
         """The family a finer one belongs to: pony -> sdxl."""
         return self.parents.get(family) or family
+
+    @cached_property
+    def _by_container(self) -> dict[str, dict[str, ArchitectureRule]]:
+        return {}
+
+    def asked_of(self, container: str) -> Mapping[str, ArchitectureRule]:
+        """By key, the architecture rules that can fire for a format."""
+        if container not in self._by_container:
+            known = ((rule, rule.when.container) for rule in self.architectures)
+            self._by_container[container] = {rule.key: rule for rule, told in known if not told or container in told}
+        return self._by_container[container]
 
     @cached_property
     def carried(self) -> Mapping[str, frozenset[str]]:
@@ -178,11 +188,20 @@ def _json(table: str, row: Row, column: str) -> Any:
         raise _refuse(table, row, f"{column} is not valid JSON") from error
 
 
-def _pattern(table: str, row: Row, text: Any) -> re.Pattern[str]:
-    try:
-        return pattern(text)
-    except BadCondition as error:
-        raise _refuse(table, row, str(error)) from error
+def _pattern(table: str, row: Row, text: Any) -> Pattern:
+    made = Pattern(str(text))
+    _checked(table, row, (made,))
+    return made
+
+
+def _checked(table: str, row: Row, patterns: Iterable[Pattern]) -> None:
+    """Compile a user's patterns at once, so that a bad one is told; ours are known to be good."""
+    if row.get("origin") not in (None, "seed"):
+        try:
+            for one in patterns:
+                one.check()
+        except BadCondition as error:
+            raise _refuse(table, row, str(error)) from error
 
 
 def _architecture(row: Row, types: Mapping[str, str], parents: Mapping[str, str]) -> ArchitectureRule:
@@ -213,9 +232,11 @@ def _conditions(row: Row, table: str = "architecture_patterns") -> Conditions:
     if not given and row.get("tensor_pattern"):
         given = {"regex": row["tensor_pattern"]}
     try:
-        return parse(given)
+        when = parse(given)
     except BadCondition as error:
         raise _refuse(table, row, str(error)) from error
+    _checked(table, row, when.patterns())
+    return when
 
 
 def _family(row: Row) -> Family:
