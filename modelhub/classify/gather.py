@@ -16,13 +16,18 @@ TENSORS = "@tensors"
 
 def from_header(inspection: Inspection, names: NameIndex, book: RuleBook) -> Iterator[Evidence]:
     """Evidence of the architecture rules that fire and that no other firing rule precedes."""
-    firing = _firing(inspection, names, book)
-    beaten = _beaten(firing)
-    standing = [rule for rule in firing if rule.key not in beaten]
+    standing = [rule for rule, stands in trial(inspection, names, book) if stands]
     bundled = any(met(branch, inspection, names) for branch in book.bundle.any)
     for rule in standing:
         pipeline = _PIPELINE if inspection.container == _PIPELINE_FOLDER and rule.bundled_type else ""
         yield _claim(rule, book, _base_of(rule, inspection), bundled=bundled, pipeline=pipeline)
+
+
+def trial(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[tuple[ArchitectureRule, bool]]:
+    """Every architecture rule that fires, and whether it stands or another one goes before it."""
+    firing = _firing(inspection, names, book)
+    beaten = _beaten(firing)
+    return [(rule, rule.key not in beaten) for rule in firing]
 
 
 def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[ArchitectureRule]:

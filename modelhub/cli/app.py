@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "set": ("modelhub.cli.listing:set_fields", "Correct a model by hand, tag it, note something."),
     "reclassify": ("modelhub.cli.listing:reclassify", "Judge models again by the rules in force."),
     "types": ("modelhub.cli.listing:types", "List the model types."),
+    "rules": ("modelhub.cli.rules:rules", "List and change the rules of classification."),
     "stats": ("modelhub.cli.listing:stats", "Count models and bytes by type."),
     "targets": ("modelhub.cli.targets:targets", "List and change the places models are deployed to."),
     "deploy": ("modelhub.cli.deploying:deploy", "Link models into the enabled targets."),

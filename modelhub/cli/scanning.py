@@ -12,7 +12,7 @@ from modelhub.cli.app import HubCommand, Session
 from modelhub.core.config import Settings
 from modelhub.core.errors import ModelHubError, NotFound
 from modelhub.core.events import Event, FileSeen
-from modelhub.core.places import HubPlaces
+from modelhub.core.places import HubPlaces, user_rules
 from modelhub.core.types import ADOPT_MODES, Adopt, Classified, Evidence, Model, ModelFilter
 from modelhub.services.hub import Hub, open_hub, preview_hub
 from modelhub.services.judge import Judge, model_files, require_exists
@@ -157,7 +157,7 @@ def _judge(settings: Settings) -> tuple[Judge, Hub | None]:
     if HubPlaces(settings.hub).library.exists():
         hub = open_hub(settings)
         return hub.judge, hub
-    return Judge(settings.confidence_threshold), None
+    return Judge(settings.confidence_threshold, folders=(user_rules(os.environ),)), None
 
 
 def classified_fields(path: str, classified: Classified) -> dict[str, Any]:

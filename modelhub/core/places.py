@@ -26,6 +26,11 @@ def user_config_file(environ: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_config_dir(APP, appauthor=False)) / "config.yaml"
 
 
+def user_rules(environ: Mapping[str, str]) -> Path:
+    """The folder of a user's own classification rules, which hold in every hub."""
+    return user_config_file(environ).parent / "rules"
+
+
 def default_hub() -> Path:
     return Path(platformdirs.user_data_dir(APP, appauthor=False)) / "hub"
 
@@ -48,6 +53,11 @@ class HubPlaces:
     @property
     def rules(self) -> Path:
         return self.root / "classification.db"
+
+    @property
+    def own_rules(self) -> Path:
+        """The folder of the classification rules that hold in this hub."""
+        return self.root / "rules"
 
     @property
     def models(self) -> Path:

@@ -13,12 +13,13 @@ from modelhub.core.config import Settings
 from modelhub.core.errors import NotFound, from_os_error
 from modelhub.core.events import Task
 from modelhub.core.names import printable
-from modelhub.core.places import HubPlaces, bundled
+from modelhub.core.places import HubPlaces, bundled, user_rules
 from modelhub.core.types import Adopt
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.services.deploy import Deployment
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
+from modelhub.services.rules import RuleDesk
 from modelhub.services.scan import Scanner, ScanSummary
 from modelhub.services.upkeep import Upkeep
 from modelhub.store import migrate
@@ -39,6 +40,7 @@ class Hub:
     models: Models
     deployment: Deployment
     upkeep: Upkeep
+    rules: RuleDesk
     judge: Judge
     upgraded_from: tuple[Path, ...]
     _databases: tuple[Database, Database]
@@ -84,7 +86,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     rules = Rules(rules_database)
     if _writable(places):
         rules.renew(bundled("classification_seed"))
-    judge = Judge(settings.confidence_threshold, rules)
+    judge = Judge(settings.confidence_threshold, rules, (user_rules(os.environ), places.own_rules))
     library, found_files, targets = (
         Library(library_database),
         FoundFiles(library_database),
@@ -100,6 +102,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         models=models,
         deployment=deployment,
         upkeep=Upkeep(settings, places, library_database, library, found_files, targets, judge),
+        rules=RuleDesk(rules, judge, places.own_rules),
         judge=judge,
         upgraded_from=tuple(path for path in saved.values() if path is not None),
         _databases=(library_database, rules_database),

@@ -3,8 +3,9 @@
 import os
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import BinaryIO
 
 from modelhub.classify import rulebook, weigh
@@ -17,7 +18,7 @@ from modelhub.core.types import Classified
 from modelhub.files.digest import open_regular
 from modelhub.files.walk import Found, walk
 from modelhub.services.units import Unit, Units
-from modelhub.store import seed
+from modelhub.store import rule_files, seed
 from modelhub.store.rules import Rules
 
 
@@ -27,13 +28,22 @@ class Judge:
 
     threshold: float
     rules: Rules | None = None
+    folders: tuple[Path, ...] = ()
 
     @cached_property
     def book(self) -> RuleBook:
+        rows: rulebook.Rows
         if self.rules is None:
             shipped = seed.load(bundled("classification_seed"))
-            return rulebook.build(shipped.rows, shipped.digest)
-        return rulebook.build(*self.rules.rows())
+            rows, digest = shipped.rows, shipped.digest
+        else:
+            rows, digest = self.rules.rows()
+        own, problems = rule_files.folder_rows(self.folders)
+        if own or problems:
+            rows = {table: rule_files.over(table, found, own.get(table, ())) for table, found in rows.items()}
+            digest = rule_files.digest(digest, own)
+        book = rulebook.build(rows, digest)
+        return replace(book, problems=(*problems, *book.problems))
 
     def stream(self, stream: BinaryIO, size: int, name: str) -> Classified:
         """Judge an open file of `size` bytes that is called `name`."""

@@ -10,19 +10,10 @@ from sqlalchemy import Connection, text
 
 from modelhub.store import seed
 from modelhub.store.engine import Database
-from modelhub.store.seed import Row, Seed
+from modelhub.store.rule_files import FORMS, Row
+from modelhub.store.seed import Seed
 
-KEYS: Mapping[str, str] = {
-    "model_types": "name",
-    "base_models": "name",
-    "method_weights": "method",
-    "size_rules": "model_type",
-    "filename_patterns": "key",
-    "sub_type_rules": "key",
-    "architecture_patterns": "key",
-    "external_apis": "name",
-    "category_rules": "key",
-}
+KEYS: Mapping[str, str] = {table: form.key for table, form in FORMS.items()}
 """Rule tables and the column by which a user's row hides ours."""
 
 
@@ -55,8 +46,47 @@ class Rules:
                     digest.update(_content(row).encode())
         return found, digest.hexdigest()
 
+    def all_rows(self) -> dict[str, list[Row]]:
+        """Every row of every table, those not in force too: a user's above ours."""
+        with self._database.read() as connection:
+            return {table: _every(connection, table) for table in KEYS}
+
+    def own_rows(self) -> dict[str, list[Row]]:
+        """The user's rows by table."""
+        rows = self.all_rows()
+        return {table: [row for row in found if row["origin"] == "user"] for table, found in rows.items()}
+
+    def put(self, rows: Mapping[str, Sequence[Row]], *, enabled: bool = True) -> None:
+        """Write rows as the user's, over those of the same key."""
+        with self._database.write() as connection:
+            for table, found in rows.items():
+                for row in found:
+                    _put_own(connection, table, row, enabled=enabled)
+
+    def remove(self, table: str, key: str) -> bool:
+        """Take the user's row of that key away; whether there was one."""
+        with self._database.write() as connection:
+            where = f"WHERE origin = 'user' AND {KEYS[table]} = :key"
+            return connection.execute(text(f"DELETE FROM {table} {where}"), {"key": key}).rowcount > 0
+
     def close(self) -> None:
         self._database.close()
+
+
+def _every(connection: Connection, table: str) -> list[Row]:
+    query = f"SELECT * FROM {table} WHERE origin IN ('seed', 'user') ORDER BY origin DESC, id"
+    return [dict(row) for row in connection.exec_driver_sql(query).mappings()]
+
+
+def _put_own(connection: Connection, table: str, row: Row, *, enabled: bool) -> None:
+    names = [name for name in row if name not in ("id", "created_at", "origin", "checksum", "enabled", "file")]
+    marks = ", ".join(f"{name} = excluded.{name}" for name in (*names, "enabled"))
+    insert = text(
+        f"INSERT INTO {table} ({', '.join(names)}, enabled, origin, checksum)"
+        f" VALUES ({', '.join(f':{name}' for name in names)}, :enabled, 'user', '')"
+        f" ON CONFLICT ({KEYS[table]}, origin) DO UPDATE SET {marks}"
+    )
+    connection.execute(insert, {name: row[name] for name in names} | {"enabled": enabled})
 
 
 def _seed_digest(connection: Connection) -> str:
