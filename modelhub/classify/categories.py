@@ -6,6 +6,7 @@ from modelhub.classify import described
 from modelhub.classify.conditions import holds
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.rulebook import CategoryRule, RuleBook
+from modelhub.core.plugins import MODALITIES
 from modelhub.core.types import Category, Inspection
 
 
@@ -20,7 +21,8 @@ def judge(
             best[rule.level] = rule
     levels = {level: rule.value for level, rule in best.items()}
     category = Category(levels.get("primary", ""), levels.get("secondary", ""), levels.get("specialization", ""))
-    modalities = tuple(word.strip() for word in levels.get("modalities", "").split(",") if word.strip())
+    told = str(inspection.metadata.get(MODALITIES) or levels.get("modalities", ""))
+    modalities = tuple(word.strip() for word in told.split(",") if word.strip())
     capabilities = tuple(dict.fromkeys(rule.value for rule in firing if rule.level == "capability"))
     return category, modalities, capabilities
 

@@ -84,6 +84,13 @@ class Conditions:
             if isinstance(inner, Conditions):
                 yield from inner.patterns()
 
+    def metadata_keys(self) -> Iterator[str]:
+        """All keys of the metadata that it asks about, in inner conditions too."""
+        yield from (key for key, _ in self.metadata)
+        for inner in (*self.all, *self.any, *self.none):
+            if isinstance(inner, Conditions):
+                yield from inner.metadata_keys()
+
     @property
     def reads_tensors(self) -> bool:
         """Whether tensors are asked about; a rule that does not ask about them speaks by metadata."""

@@ -96,7 +96,11 @@ class CategoryRule:
 
 @dataclass(frozen=True)
 class RuleBook:
-    """All enabled rules. `digest` names this set, so that a verdict can say which rules made it."""
+    """All enabled rules. `digest` names this set, so that a verdict can say which rules made it.
+
+    `terms` is what sites call things, by source, kind and term; `apis` the seconds between two questions to a site and
+    to wait for its answer.
+    """
 
     digest: str
     types: Mapping[str, str]
@@ -105,6 +109,8 @@ class RuleBook:
     families: tuple[Family, ...]
     by_architecture: Mapping[str, Family]
     categories: tuple[CategoryRule, ...]
+    terms: Mapping[tuple[str, str, str], str]
+    apis: Mapping[str, tuple[float, float]]
     weights: Mapping[str, float]
     architectures: tuple[ArchitectureRule, ...]
     bundle: Conditions
@@ -127,6 +133,12 @@ class RuleBook:
             known = ((rule, rule.when.container) for rule in self.architectures)
             self._by_container[container] = {rule.key: rule for rule, told in known if not told or container in told}
         return self._by_container[container]
+
+    @cached_property
+    def metadata_keys(self) -> frozenset[str]:
+        """Every key of the metadata that some rule looks at."""
+        conditions = [*(rule.when for rule in self.architectures), *(rule.when for rule in self.categories)]
+        return frozenset(key for when in conditions for key in when.metadata_keys())
 
     @cached_property
     def carried(self) -> Mapping[str, frozenset[str]]:
@@ -152,6 +164,11 @@ def build(rows: Rows, digest: str) -> RuleBook:
         families=families,
         by_architecture={word: family for family in families for word in family.architectures},
         categories=_made(rows["category_rules"], _category, problems),
+        terms={(row["source"], row["kind"], row["term"].lower()): row["value"] for row in rows["external_terms"]},
+        apis={
+            row["name"]: (float(row["rate_limit_delay"]), float(row["timeout_seconds"]))
+            for row in rows["external_apis"]
+        },
         weights={row["method"]: float(row["weight"]) for row in rows["method_weights"]},
         architectures=architectures,
         bundle=Conditions(any=tuple(glob for row in bundle for glob in _conditions(row).any)),

@@ -12,24 +12,31 @@ with nothing to say costs nothing. Below the threshold the answer is `unknown`, 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from modelhub.classify import facts, families, gather
+from modelhub.classify import external, facts, families, gather
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.rulebook import RuleBook
-from modelhub.core.types import UNKNOWN, Candidate, Classified, Evidence, Inspection, Verdict
+from modelhub.core.types import UNKNOWN, Candidate, Classified, Evidence, External, Inspection, Verdict
 
 MOST_SURE = 0.99
 ANY_BASE = "any"
 """What a rule gives as the family of a helper that serves many: a text encoder, a depth model."""
 
 _CANDIDATES = 5
-_SCORED = ("filename", "size", "metadata", "tensors")
+_SCORED = ("filename", "size", "metadata", "tensors", "external")
 
 
-def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float) -> Classified:
-    """Judge one inspected file. `name` is its file name, `threshold` the least confidence (0-1)."""
+def classify(
+    inspection: Inspection, name: str, book: RuleBook, threshold: float, known: Sequence[External] = ()
+) -> Classified:
+    """Judge one inspected file. `name` is its file name, `threshold` the least confidence (0-1).
+
+    `known` is what sites said of it.
+    """
     names = NameIndex(inspection.tensors)
     evidence = [*gather.from_header(inspection, names, book), *gather.from_filename(name, book)]
+    evidence += [one for record in known for one in external.evidence(record, book)]
     claimed = {one.claim for one in evidence if one.claim}
     evidence += gather.from_size(inspection.size, claimed, book)
     candidates = _rank(evidence, book)
@@ -38,8 +45,8 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
     if candidates:  # a name that tells no type is no ground for a family
         evidence += families.from_architecture(inspection, book)
         evidence += families.from_names(name, inspection, best.type, book)
-    told = evidence if candidates else [one for one in evidence if one.method != "filename"]
-    base = _base(told, best.type, book)
+    speaking = evidence if candidates else [one for one in evidence if one.method != "filename"]
+    base = _base(speaking, best.type, book)
     finer = list(gather.sub_types(name, inspection, names, best.type, base, book)) if candidates else []
     base = "" if base == ANY_BASE else base or _base(finer, "", book)
     finer = [one for one in finer if not one.base or not base or one.base == base]
@@ -54,7 +61,9 @@ def classify(inspection: Inspection, name: str, book: RuleBook, threshold: float
         evidence=tuple(sorted((*evidence, *finer), key=lambda one: -one.weight * one.confidence)),
         scores=_scores(evidence, best.type),
     )
-    return Classified(inspection, verdict, facts.gather(inspection, name, names, best.type, book))
+    told = facts.gather(inspection, name, names, best.type, book)
+    words = next((words for record in known if (words := external.triggers(record))), ())
+    return Classified(inspection, verdict, replace(told, triggers=words) if words else told)
 
 
 def _rank(evidence: Sequence[Evidence], book: RuleBook) -> list[Candidate]:

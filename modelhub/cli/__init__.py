@@ -32,7 +32,16 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except Exception as error:  # noqa: BLE001  (the door's last line: a bug of ours is one line too)
         return _explain(error)
+    finally:
+        _tell_of_plugins()
     return code if isinstance(code, int) else 0
+
+
+def _tell_of_plugins() -> None:
+    """What went wrong with plugins, if any were asked; a command that needs none does not load the list of them."""
+    loaded = sys.modules.get("modelhub.core.plugins")
+    for message in loaded.warnings() if loaded is not None else ():
+        click.echo(f"! {printable(message)}", err=True)
 
 
 def _explain(error: Exception) -> int:

@@ -7,10 +7,11 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
-from modelhub.core.types import SORT_KEYS, Model, ModelFilter
+from modelhub.core.types import SORT_KEYS, External, Model, ModelFilter
 from modelhub.services.hub import open_hub
 from modelhub.services.judge import Judge
 from modelhub.services.library import ModelDetails
+from modelhub.services.lookup import SOURCES, Known, external_says
 
 
 def filter_options(command: Any) -> Any:
@@ -121,6 +122,7 @@ def _details_json(details: ModelDetails) -> dict[str, Any]:
         "deployed": details.deployed,
         "corrections": details.corrections,
         "evidence": details.evidence,
+        "external": details.external,
         "metadata": {key: value for _, key, value in details.metadata},
     }
 
@@ -153,6 +155,7 @@ def _say_details(details: ModelDetails) -> None:
         ("datasets", ", ".join(model.facts.get("datasets", ()))),
         ("description", model.facts.get("description", "")),
         ("triggers", model.triggers),
+        *((one.source, _site_says(one)) for one in details.external),
         ("tags", ", ".join(model.tags)),
         ("notes", model.notes),
         (
@@ -175,6 +178,12 @@ def _say_details(details: ModelDetails) -> None:
     for name, value in facts:
         if value:
             output.line(f"{name:17} {value}")
+
+
+def _site_says(record: External) -> str:
+    told = external_says(record)
+    when = f"{'gone' if record.gone else 'asked'} {record.fetched_at[:10]}"
+    return f"{told or 'nothing'} ({when})"
 
 
 def _adapter(model: Model) -> str:
@@ -264,6 +273,43 @@ def reclassify(session: Session, models: Sequence[str], everything: bool, stale:
         judged = output.count(value.models, "model")
         output.line(f"{judged} judged, {value.changed} {would}, {value.unreachable} could not be reached.")
     return output.WITH_PROBLEMS if problems else 0
+
+
+@click.command(cls=HubCommand)
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--all", "everything", is_flag=True, help="Ask about every model again.")
+@click.option("--source", "sources", multiple=True, type=click.Choice(SOURCES), help="Only this site.")
+@click.option("--offline", is_flag=True, help="Ask nobody: show what was answered before.")
+@click.option("--dry-run", is_flag=True, help="Say how many models would be asked about.")
+@click.pass_obj
+def lookup(
+    session: Session, models: Sequence[str], everything: bool, sources: Sequence[str], offline: bool, dry_run: bool
+) -> int:
+    """Ask model sites what they know of models, by hash; of all that were never asked about, if none is named."""
+    with open_hub(output.settings(session), create=False) as hub:
+        chosen = [hub.models.resolve(name) for name in models] or None
+        if offline:
+            return _say_known(session, hub.lookup.known(chosen))
+        task = hub.lookup.run(chosen, sources=sources or SOURCES, again=everything, dry_run=dry_run)
+        value, problems = output.follow(task, session, output.say_problem)
+    if session.json:
+        output.write_json(output.result_line(value))
+    elif not session.quiet:
+        asked = output.count(value.models, "model")
+        if dry_run:
+            output.line(f"{asked} would be asked about.")
+        else:
+            output.line(f"{asked} asked about, {value.found} found, {value.changed} changed.")
+    return output.WITH_PROBLEMS if problems else 0
+
+
+def _say_known(session: Session, known: Sequence[Known]) -> int:
+    if session.json:
+        output.write_json({"known": known})
+    elif not session.quiet:
+        rows = [(str(one.model_id), one.source, one.says, one.fetched_at[:10], one.filename) for one in known]
+        output.table(("id", "site", "says", "asked", "name"), rows, right=("id",))
+    return 0
 
 
 @click.command(cls=HubCommand)

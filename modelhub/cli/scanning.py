@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -128,10 +128,11 @@ def _summary(summary: ScanSummary) -> str:
 def classify(session: Session, paths: Sequence[str]) -> int:
     """Say what each file is, or each model in a folder. Uses a hub's own rules if there is a hub."""
     settings = output.settings(session)
-    judge, hub = _judge(settings)
+    judge, hub = judge_of(settings)
     troubles = 0
     rows = []
-    for path in model_files([require_exists(path) for path in paths], settings):
+    roots = [require_exists(path) for path in paths]
+    for path in _models_or_roots(roots, settings):
         try:
             classified = judge.at(path)
         except ModelHubError as error:
@@ -153,7 +154,19 @@ def classify(session: Session, paths: Sequence[str]) -> int:
     return output.WITH_PROBLEMS if troubles else 0
 
 
-def _judge(settings: Settings) -> tuple[Judge, Hub | None]:
+def _models_or_roots(roots: Sequence[str], settings: Settings) -> Iterator[str]:
+    """The models under each root, or the root itself where there is none, so that it is said what it is not."""
+    for root in roots:
+        found = False
+        for path in model_files([root], settings):
+            found = True
+            yield path
+        if not found:
+            yield root
+
+
+def judge_of(settings: Settings) -> tuple[Judge, Hub | None]:
+    """The rules of the hub, if there is one, else those that are shipped and the user's own."""
     if HubPlaces(settings.hub).library.exists():
         hub = open_hub(settings)
         return hub.judge, hub
@@ -222,7 +235,7 @@ def explain(session: Session, model: str) -> int:
     """Show all the evidence for what MODEL is: a model of the hub, or a file or folder."""
     settings = output.settings(session)
     if os.path.exists(os.path.expanduser(model)):
-        judge, hub = _judge(settings)
+        judge, hub = judge_of(settings)
         path = require_exists(model)
         classified = judge.at(path)
         if hub is not None:

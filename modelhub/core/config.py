@@ -42,6 +42,9 @@ class Settings:
     exclude: tuple[str, ...]
     workers: int
     confidence_threshold: float
+    external_apis: bool
+    civitai_url: str
+    huggingface_url: str
     listing: tuple[Setting, ...]
     files: tuple[Path, ...]
 
@@ -81,6 +84,9 @@ def _settings(root: Path, layers: "_Layers") -> Settings:
         exclude=layers.words("scan.exclude"),
         workers=workers,
         confidence_threshold=threshold,
+        external_apis=bool(values["external_apis.enabled"]),
+        civitai_url=str(values["external_apis.civitai_url"]),
+        huggingface_url=str(values["external_apis.huggingface_url"]),
         listing=tuple(Setting(key, values[key], layers.sources[key]) for key in sorted(values)),
         files=tuple(layers.files),
     )

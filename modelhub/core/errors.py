@@ -11,6 +11,8 @@
     ├── CannotLink       a file system without the kind of link that was asked for
     ├── Changed          a file changed while it was being read
     ├── HashMismatch     content is not what its address says
+    ├── Offline          the net cannot be reached, or is switched off
+    ├── RemoteRefused    a site answered with something other than what was asked for
     ├── SchemaTooNew     a database made by a newer ModelHub
     └── DatabaseBroken   a database that SQLite refuses
 
@@ -81,6 +83,16 @@ class Changed(ModelHubError):
 class HashMismatch(ModelHubError):
     code = "hash_mismatch"
     http_status = 409
+
+
+class Offline(ModelHubError):
+    code = "offline"
+    http_status = 503
+
+
+class RemoteRefused(ModelHubError):
+    code = "remote_refused"
+    http_status = 502
 
 
 class SchemaTooNew(ModelHubError):

@@ -164,6 +164,20 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class External:
+    """What a site said of a model, asked by the hash or name `asked`; `data` is its answer, empty if it had none.
+
+    `fetched_at` is when it was last asked; `gone` that it has nothing any more, though it had.
+    """
+
+    source: str
+    asked: str
+    fetched_at: str
+    data: Mapping[str, Any]
+    gone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Classified:
     """One file, inspected and judged: what `classify` shows and what a scan stores."""
 

@@ -81,6 +81,26 @@ def _end_of_hole(stream: BinaryIO, position: int, size: int) -> int:
         return size if error.errno == errno.ENXIO else position
 
 
+def tensor_digest(path: str) -> str:
+    """SHA-256 of a safetensors file without its header, as sites know it under edited headers; empty if it has none.
+
+    Its first twelve digits are the AutoV3 of Civitai.
+    """
+    try:
+        with open_regular(os.path.realpath(path)) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            length = int.from_bytes(stream.read(8), "little")
+            if 8 + length > size:
+                return ""
+            stream.seek(8 + length)
+            digest = hashlib.sha256()
+            while block := stream.read(BLOCK):
+                digest.update(block)
+            return digest.hexdigest()
+    except (OSError, Changed):
+        return ""
+
+
 def sample(stream: BinaryIO, size: int) -> str:
     """A cheap look at content: BLAKE3 over head, middle and tail, 64 KiB each. Not an identity."""
     fast = blake3()

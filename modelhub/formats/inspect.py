@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import PurePath
 from typing import BinaryIO
 
+from modelhub.core import plugins
 from modelhub.core.types import Inspection, MetaValue, Tensor
 from modelhub.formats import archives, coreml, ctranslate2, ggml, gguf, hdf5, onnx, pickles, safetensors, tflite
 from modelhub.formats.broken import BrokenFile
@@ -28,19 +29,19 @@ def inspect(stream: BinaryIO, size: int, name: str) -> Inspection:
     suffix = PurePath(name).suffix.lower()
     if pickles.is_zip(head) or pickles.is_pickle(head):
         return _code_bearing(stream, size, head, suffix)
-    found = _code_free(stream, size, head, suffix)
+    found = _code_free(stream, size, head, name)
     if found.state in ("ok", "broken") and suffix in pickles.PICKLE_SUFFIXES and pickles.would_run(stream, size):
         message = f"Named {suffix}, and a program that loads it as a pickle would run what is in it."
         return Inspection(found.container, size, "unsafe", "disguised", message)
     return found
 
 
-def _code_free(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
+def _code_free(stream: BinaryIO, size: int, head: bytes, name: str) -> Inspection:
     if head.startswith(gguf.MAGIC):
         return _read("gguf", gguf.read, stream, size)
     if safetensors.looks_like(head):
         return _read("safetensors", safetensors.read, stream, size)
-    return _other(stream, size, head, suffix)
+    return _other(stream, size, head, name)
 
 
 def _read(container: str, reader: _Reader, stream: BinaryIO, size: int) -> Inspection:
@@ -64,13 +65,17 @@ def _code_bearing(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Insp
     return pickles.inspect(container, stream, size)
 
 
-def _other(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:
+def _other(stream: BinaryIO, size: int, head: bytes, name: str) -> Inspection:
+    suffix = PurePath(name).suffix.lower()
     impostor = _impostor(head)
     if impostor is not None:
         return Inspection(impostor[0], size, "not_model", *impostor)
     reader = _recognised(head, suffix)
     if reader is not None:
         return reader(stream, size)
+    added = plugins.inspect(stream, size, head, name)
+    if added is not None:
+        return added
     if suffix in _CODE_FREE:
         return Inspection("unknown", size, "broken", "wrong_content", f"Named {suffix} but holds something else.")
     return Inspection("unknown", size, "not_model", "not_a_model", "The content is of no known model format.")

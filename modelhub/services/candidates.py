@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection
 
+from modelhub.core import plugins
 from modelhub.core.names import printable
 
 _PARTIAL = {".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2", ".opdownload", ".tmp"}
@@ -14,7 +15,7 @@ def refusal(path: str, extensions: Collection[str]) -> tuple[str, str] | None:
     suffix = os.path.splitext(os.path.basename(path))[1].lower()
     if suffix in _PARTIAL:
         return "partial_download", "An unfinished download."
-    if suffix and suffix not in extensions:
+    if suffix and suffix not in extensions and suffix not in plugins.suffixes():
         return "extension", f"Files ending in {printable(suffix)} are not models."
     return going_on(path)
 

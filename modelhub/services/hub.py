@@ -19,11 +19,13 @@ from modelhub.files.blobs import Blobs, Staging
 from modelhub.services.deploy import Deployment
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
+from modelhub.services.lookup import Lookup
 from modelhub.services.rules import RuleDesk
 from modelhub.services.scan import Scanner, ScanSummary
 from modelhub.services.upkeep import Upkeep
 from modelhub.store import migrate
 from modelhub.store.engine import Database
+from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
 from modelhub.store.library import Library
 from modelhub.store.migrate import Status
@@ -41,6 +43,7 @@ class Hub:
     deployment: Deployment
     upkeep: Upkeep
     rules: RuleDesk
+    lookup: Lookup
     judge: Judge
     upgraded_from: tuple[Path, ...]
     _databases: tuple[Database, Database]
@@ -92,7 +95,8 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         FoundFiles(library_database),
         Targets(library_database),
     )
-    models = Models(library, found_files, targets, Blobs(places), judge)
+    external = ExternalRecords(library_database)
+    models = Models(library, found_files, targets, Blobs(places), judge, external)
     deployment = Deployment(library, targets, models)
     if _writable(places):
         deployment.create_defaults()
@@ -103,6 +107,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         deployment=deployment,
         upkeep=Upkeep(settings, places, library_database, library, found_files, targets, judge),
         rules=RuleDesk(rules, judge, places.own_rules),
+        lookup=Lookup(settings, models, library, external, judge),
         judge=judge,
         upgraded_from=tuple(path for path in saved.values() if path is not None),
         _databases=(library_database, rules_database),

@@ -10,11 +10,12 @@ from typing import BinaryIO
 
 from modelhub.classify import rulebook, weigh
 from modelhub.classify.rulebook import RuleBook
+from modelhub.core import plugins
 from modelhub.core.config import Settings
 from modelhub.core.errors import InvalidInput, NotFound, Unreadable, from_os_error
 from modelhub.core.names import printable
 from modelhub.core.places import bundled
-from modelhub.core.types import Classified
+from modelhub.core.types import Classified, External
 from modelhub.files.digest import open_regular
 from modelhub.files.walk import Found, walk
 from modelhub.services.units import Unit, Units
@@ -45,18 +46,18 @@ class Judge:
         book = rulebook.build(rows, digest)
         return replace(book, problems=(*problems, *book.problems))
 
-    def stream(self, stream: BinaryIO, size: int, name: str) -> Classified:
+    def stream(self, stream: BinaryIO, size: int, name: str, known: Sequence[External] = ()) -> Classified:
         """Judge an open file of `size` bytes that is called `name`."""
         from modelhub.formats.inspect import inspect  # noqa: PLC0415  (the parsers are not needed to list models)
 
-        return weigh.classify(inspect(stream, size, name), name, self.book, self.threshold)
+        return weigh.classify(inspect(stream, size, name), name, self.book, self.threshold, known)
 
-    def unit(self, unit: Unit) -> Classified:
+    def unit(self, unit: Unit, known: Sequence[External] = ()) -> Classified:
         """Judge a model of several files as one."""
         from modelhub.formats.whole import inspect_bundle  # noqa: PLC0415  (as above)
 
         inspection = inspect_bundle(unit.bundle, unit.described, unit.sizes, unit.open)
-        return weigh.classify(inspection, printable(unit.bundle.name), self.book, self.threshold)
+        return weigh.classify(inspection, printable(unit.bundle.name), self.book, self.threshold, known)
 
     def at(self, path: str) -> Classified:
         """What the file or folder at `path` is, with the files that make up one model with it."""
@@ -72,14 +73,14 @@ class Judge:
         """What the file at `path` is. Raises NotFound or Unreadable; a damaged file is a verdict, not an error."""
         return self.named(path, os.path.basename(path))
 
-    def named(self, path: str, name: str) -> Classified:
+    def named(self, path: str, name: str, known: Sequence[External] = ()) -> Classified:
         """As `file`, for a file that is called `name` whatever its path says."""
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise Unreadable(f"{printable(path)} is not a regular file.", hint="Name a model file or a folder.")
             with open_regular(os.path.realpath(path)) as stream:
                 size = os.fstat(stream.fileno()).st_size
-                return self.stream(stream, size, name)
+                return self.stream(stream, size, name, known)
         except OSError as error:
             raise from_os_error(error, printable(path)) from error
 
@@ -99,12 +100,13 @@ def model_files(roots: Sequence[str], settings: Settings) -> Iterator[str]:
     """
     for root in roots:
         units, given = Units(root), set[str]()
+        extensions = {*settings.extensions, *plugins.suffixes()}
         for found in walk(root, exclude=settings.exclude):
             if not isinstance(found, Found):
                 continue
             unit = units.of(found.path)
             path = unit.shown if unit.is_composite else unit.lead
-            ending = os.path.splitext(found.path)[1].lower() in settings.extensions
+            ending = os.path.splitext(found.path)[1].lower() in extensions
             if path not in given and (unit.is_composite or found.path == root or (ending and found.path == path)):
                 given.add(path)
                 yield path

@@ -11,6 +11,7 @@ from modelhub.core.types import (
     Category,
     Classified,
     Evidence,
+    External,
     Listed,
     Location,
     Model,
@@ -20,8 +21,10 @@ from modelhub.core.types import (
     Sha256,
 )
 from modelhub.files.blobs import Blobs
+from modelhub.services.evaluate import labelled_header
 from modelhub.services.judge import Judge
 from modelhub.services.units import stored_unit
+from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
 from modelhub.store.library import Content, Library
 from modelhub.store.targets import Targets
@@ -42,6 +45,7 @@ class ModelDetails:
     evidence: tuple[Evidence, ...]
     corrections: Mapping[str, str]
     metadata: tuple[tuple[str, str, str], ...]
+    external: tuple[External, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,17 @@ def content_path(content: Content, blobs: Blobs, elsewhere: Mapping[str, str]) -
 class Models:
     """The library as its users see it."""
 
-    def __init__(self, library: Library, found_files: FoundFiles, targets: Targets, blobs: Blobs, judge: Judge) -> None:
+    def __init__(
+        self,
+        library: Library,
+        found_files: FoundFiles,
+        targets: Targets,
+        blobs: Blobs,
+        judge: Judge,
+        external: ExternalRecords,
+    ) -> None:
         self._library = library
+        self._external = external
         self._found_files = found_files
         self._targets = targets
         self._blobs = blobs
@@ -120,6 +133,7 @@ class Models:
             evidence=tuple(self._library.evidence(model.id)),
             corrections=self._library.corrections(model.id),
             metadata=tuple(self._library.metadata(model.id)),
+            external=tuple(self._external.known([model.id]).get(model.id, ())),
         )
 
     def paths(self, model_ids: Sequence[int] | None = None) -> dict[int, str]:
@@ -183,9 +197,28 @@ class Models:
             )
         self._library.correct(model.id, fields)
         if "" in fields.values():
-            self._judge_again([model])
+            self.judge_again([model])
         self._library.annotate(model.id, add_tags=add_tags, remove_tags=remove_tags, notes=notes)
         return self._library.resolve(str(model.id))
+
+    def corrected(self) -> list[tuple[Model, Mapping[str, str]]]:
+        """The models of which something was set by hand, and what."""
+        return [
+            (model, self._library.corrections(model.id))
+            for model in self._library.find(ModelFilter())
+            if model.method == "manual"
+        ]
+
+    def export_corrections(self) -> Task[list[str]]:
+        """A line of a header file for each of them: tensors and what the rules read of the metadata, no weights."""
+        keys = self._judge.book.metadata_keys
+        lines: list[str] = []
+        for model, fields in self.corrected():
+            judged, problems = self._judge_all([model])
+            yield from problems
+            if model.id in judged:
+                lines.append(labelled_header(judged[model.id], model.filename, fields, keys))
+        yield Result(lines)
 
     def classify(self, path: str) -> Classified:
         """Judge a file or folder that need not be in the library."""
@@ -219,12 +252,15 @@ class Models:
                 self._library.reclassify(list(judged.items()), self._judge.book.digest)
         yield Result(Reclassified(len(models), changed, unreachable))
 
-    def _judge_again(self, models: Sequence[Model]) -> None:
-        judged, _ = self._judge_all(models)
+    def judge_again(self, models: Sequence[Model]) -> list[Problem]:
+        """Judge models by what is known now, what sites said included; what cannot be read is told."""
+        judged, problems = self._judge_all(models)
         self._library.reclassify(list(judged.items()), self._judge.book.digest)
+        return problems
 
     def _judge_all(self, models: Sequence[Model]) -> tuple[dict[int, Classified], list[Problem]]:
         placed = self.files([model.id for model in models])
+        known = self._external.known(model.id for model in models)
         judged: dict[int, Classified] = {}
         problems: list[Problem] = []
         for model in models:
@@ -242,10 +278,10 @@ class Models:
                 continue
             try:
                 if model.sha256 == files[0].sha256:
-                    judged[model.id] = self._judge.named(files[0].path, model.filename)
+                    judged[model.id] = self._judge.named(files[0].path, model.filename, known.get(model.id, ()))
                 else:
                     listed = [(file.name, file.path, file.size, file.role) for file in placed[model.id] if file.path]
-                    judged[model.id] = self._judge.unit(stored_unit(model.filename, listed))
+                    judged[model.id] = self._judge.unit(stored_unit(model.filename, listed), known.get(model.id, ()))
             except ModelHubError as error:
                 problems.append(Problem.of(error, item=model.filename, sha256=model.sha256))
         return judged, problems

@@ -49,7 +49,8 @@ _SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
 _LISTED = {
     "type": "primary_type", "size": "file_size", "precision": "coalesce(precision, '')",
     "quantization": "coalesce(quantization, '')", "triggers": "coalesce(triggers, '')",
-    "civitai": "id IN (SELECT model_id FROM model_metadata WHERE metadata_type = 'civitai'"
+    "civitai": "id IN (SELECT model_id FROM external_records WHERE source = 'civitai' AND found"
+    " UNION SELECT model_id FROM model_metadata WHERE metadata_type = 'civitai'"
     " UNION SELECT model_id FROM model_files WHERE relative_path LIKE '%.civitai.info')",
     "tags": "coalesce((SELECT group_concat(tag, ', ') FROM tags t WHERE t.model_id = m.id), '')",
 }  # fmt: skip

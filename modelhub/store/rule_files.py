@@ -269,6 +269,13 @@ def _architecture_entry(row: Row) -> Any:
     )
 
 
+_TERM = ("key", "source", "kind", "term", "value")
+
+
+def _term_row(key: str, entry: Any) -> Row:
+    return {name: str(entry[name]) for name in _TERM[1:]} | {"key": key}
+
+
 FORMS: Mapping[str, Form] = {
     "model_types": Form(
         "name", False, _type_row, lambda row: [row["display_name"], row["description"] or "", row["domain"]]
@@ -290,6 +297,7 @@ FORMS: Mapping[str, Form] = {
         lambda row: [row["priority"], row["rate_limit_delay"], row["timeout_seconds"]],
     ),
     "category_rules": Form("key", True, _category_row, _category_entry),
+    "external_terms": Form("key", True, _term_row, lambda row: {name: row[name] for name in _TERM}),
 }
 """The tables of rules, and how each is written."""
 

@@ -142,6 +142,18 @@ evidence = Table(
     Column("rule", Text, nullable=False),
 )
 
+external_records = Table(
+    "external_records",
+    library,
+    _id(),
+    _model_id(),
+    Column("source", Text, nullable=False),
+    Column("asked", Text, nullable=False),
+    Column("found", Boolean, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("fetched_at", Text, nullable=False),
+)
+
 tags = Table("tags", library, _id(), _model_id(), Column("tag", Text, nullable=False))
 
 corrections = Table(

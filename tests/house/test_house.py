@@ -181,7 +181,7 @@ def test_a_new_migration_is_started_by_a_command(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     made = Path(said.stdout.strip())
     assert re.fullmatch(r"\d{4}_volumes_of_files\.py", made.name)
-    assert 'down_revision = "0004"' in made.read_text()
+    assert 'down_revision = "0005"' in made.read_text()
     assert (
         subprocess.run([sys.executable, "-m", "migrations"], cwd=tmp_path, capture_output=True, check=False).returncode
         == 2

@@ -1,0 +1,1 @@
+"""The only place that goes to the net."""
