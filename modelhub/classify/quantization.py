@@ -75,7 +75,8 @@ def numbers(inspection: Inspection, index: NameIndex, name: str) -> Numbers:
         counted[tensor.dtype] += prod(tensor.shape) * number
     weights = Counter({dtype: number for dtype, number in counted.items() if dtype not in _INDICES}) or counted
     quantization = _quantization(inspection, weights, endings | counted.keys(), name)
-    parameters = _unpacked(inspection, quantization) or counted.total() - counted["BOOL"]
+    unpacked = _unpacked(inspection, quantization)
+    parameters = counted.total() - counted["BOOL"] if unpacked is None else unpacked
     return Numbers(_precision(inspection, weights), quantization, parameters)
 
 
@@ -188,13 +189,13 @@ def _same_kind(stated: str, main: str) -> bool:
     return stated == main or stated.startswith(f"{main}_") or main.startswith(stated.rsplit("_", 1)[0])
 
 
-def _unpacked(inspection: Inspection, quantization: str) -> int:
-    """How many weights packed ones stand for, those of the quantiser not counted; 0 if nothing is packed."""
+def _unpacked(inspection: Inspection, quantization: str) -> int | None:
+    """How many weights packed ones stand for, without those of the quantiser; 0: untold, None: nothing is packed."""
     if quantization.startswith(_UNCOUNTABLE):
         return _described(inspection.metadata)
     packed = _packing(quantization)
     if not packed:
-        return 0
+        return None
     total = 0
     for name, tensor in inspection.tensors.items():
         if _OF_QUANTISERS.search(name):

@@ -63,7 +63,7 @@ class Judge:
         """What the file or folder at `path` is, with the files that make up one model with it."""
         unit = Units(path).folder(path) or Units(path).only(path) if os.path.isdir(path) else Units(path).of(path)
         if unit is None:
-            raise InvalidInput(f"{printable(path)} is a folder, and not one model.", hint="Name a model in it.")
+            raise _no_one_model(path)
         try:
             return self.unit(unit) if unit.is_composite else self.file(unit.lead)
         except OSError as error:
@@ -83,6 +83,12 @@ class Judge:
                 return self.stream(stream, size, name, known)
         except OSError as error:
             raise from_os_error(error, printable(path)) from error
+
+
+def _no_one_model(path: str) -> InvalidInput:
+    held = Units(path).any_weights(path)
+    told = "holds several models" if held else "holds no model that is known"
+    return InvalidInput(f"{printable(path)} {told}.", hint="Name a model in it." if held else "Name another folder.")
 
 
 def require_exists(path: str) -> str:

@@ -110,7 +110,8 @@ class Lookup:
         before: set[int] = set()
         for source in sources:
             done = self._external.asked(source) if models is None and not again else set()
-            wanted = [model for model in every if model.id not in done and model.state == "ok"]
+            due = (model for model in every if model.id not in done and model.state == "ok")
+            wanted = [model for model in due if source == "civitai" or self._repositories(model)]
             asked |= {model.id for model in wanted}
             if wanted and not dry_run:
                 ask = self._civitai if source == "civitai" else self._huggingface
@@ -180,8 +181,7 @@ class Lookup:
                 held = ((name, huggingface.repository(client, name)) for name in names)
                 proved = ((name, told) for name, told in held if told and huggingface.holds(told, sha256))
                 name, told = next(proved, ("", None))
-                if names:
-                    yield [Answer(model.id, "huggingface", name or names[0], told or {})]
+                yield [Answer(model.id, "huggingface", name or names[0], told or {})]
 
     def _client(self, source: str, base: str) -> "Client":
         from modelhub.remote.client import Client  # noqa: PLC0415  (as above)

@@ -131,6 +131,10 @@ class Units:
         """The model that a folder itself is, if it is one."""
         return self._folder(path)
 
+    def any_weights(self, path: str) -> bool:
+        """Whether any file under a folder is called as weights are."""
+        return any(name.lower().endswith(WEIGHTS) for name in names_under(path))
+
     def only(self, path: str) -> Unit | None:
         """The only model under a folder, if there is just one."""
         weights = [name for name in names_under(path) if name.lower().endswith(WEIGHTS)][:_MAX_LOOKED]

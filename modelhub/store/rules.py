@@ -49,7 +49,7 @@ class Rules:
     def all_rows(self) -> dict[str, list[Row]]:
         """Every row of every table, those not in force too: a user's above ours."""
         with self._database.read() as connection:
-            return {table: _every(connection, table) for table in KEYS}
+            return {table: [_named(row, KEYS[table]) for row in _every(connection, table)] for table in KEYS}
 
     def own_rows(self) -> dict[str, list[Row]]:
         """The user's rows by table."""
@@ -66,11 +66,20 @@ class Rules:
     def remove(self, table: str, key: str) -> bool:
         """Take the user's row of that key away; whether there was one."""
         with self._database.write() as connection:
-            where = f"WHERE origin = 'user' AND {KEYS[table]} = :key"
-            return connection.execute(text(f"DELETE FROM {table} {where}"), {"key": key}).rowcount > 0
+            named = f"{KEYS[table]} = :key OR ({KEYS[table]} IS NULL AND '{_NAMELESS}' || id = :key)"
+            delete = text(f"DELETE FROM {table} WHERE origin = 'user' AND ({named})")
+            return connection.execute(delete, {"key": key}).rowcount > 0
 
     def close(self) -> None:
         self._database.close()
+
+
+_NAMELESS = "row-"
+"""What a row without a key is called, before its id."""
+
+
+def _named(row: Row, key: str) -> Row:
+    return row if row[key] else row | {key: f"{_NAMELESS}{row['id']}"}
 
 
 def _every(connection: Connection, table: str) -> list[Row]:
@@ -94,11 +103,18 @@ def _seed_digest(connection: Connection) -> str:
 
 
 def _content(row: Mapping[str, Any]) -> str:
-    """What a rule says, without what only tells where it stands, and without empty columns: a new one changes none."""
-    unsaid = ("id", "created_at", "origin", "checksum")
-    said = {name: value for name, value in row.items() if name not in unsaid and value}
+    """What a rule says, without what only tells where it stands, and without empty columns: a new one changes none.
+
+    SQLite gives 1.0 back as 1 or as 1.0, so numbers are compared as floats.
+    """
+    unsaid = ("id", "created_at", "origin", "checksum", "enabled")
+    said = {name: _plain(value) for name, value in row.items() if name not in unsaid and value}
     said["enabled"] = bool(row.get("enabled", True))
     return json.dumps(said, sort_keys=True, default=str)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, int | float) else value
 
 
 def _checksum(row: Mapping[str, Any]) -> str:

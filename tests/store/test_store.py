@@ -1,5 +1,6 @@
 """The promise of the two databases: names, meanings, migrations, seed rules."""
 
+import gzip
 import json
 import shutil
 import sqlite3
@@ -11,10 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, inspect
 
+from modelhub.core import config
 from modelhub.core.errors import Ambiguous, NotFound, Unreadable
 from modelhub.core.places import bundled
 from modelhub.core.types import ModelFilter
-from modelhub.services.hub import Hub
+from modelhub.services.hub import Hub, open_hub
 from modelhub.store import migrate, schema, seed
 from modelhub.store.engine import Database
 from modelhub.store.rules import Rules
@@ -260,3 +262,41 @@ def test_a_read_only_hub_can_be_read_and_says_why_it_cannot_be_written(
         assert connection.exec_driver_sql("SELECT count(*) FROM models").scalar() == 5
     with pytest.raises(Unreadable, match="cannot be written"), Database(library.places.library).write() as connection:
         connection.exec_driver_sql("DELETE FROM models")
+
+
+@pytest.fixture
+def earlier(tmp_path: Path) -> Path:
+    """A hub of the version before families, categories and what sites say."""
+    folder = tmp_path / "earlier"
+    folder.mkdir()
+    for name in ("modelhub.db", "classification.db"):
+        content = gzip.decompress(
+            (Path(__file__).parent.parent / "data" / "before_families" / f"{name}.gz").read_bytes()
+        )
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def test_a_hub_of_an_earlier_version_opens_whole(earlier: Path) -> None:
+    with open_hub(config.load({}, hub=str(earlier))) as hub:
+        model = hub.models.resolve("ink_pony")
+        assert (model.type, model.base, model.tags) == ("lora", "flux", ("art",))
+        assert hub.models.details("ink_pony").corrections == {"base": "flux"}
+        assert len(hub.upgraded_from) == 2
+        mine = {(one.table, one.key) for one in hub.rules.listed(mine=True)}
+    assert ("size_rules", "sam") in mine, "a shipped row that was changed in place is the user's"
+    with sqlite3.connect(earlier / "classification.db") as database:
+        own = database.execute("SELECT sub_type, pattern FROM sub_type_rules WHERE origin = 'user'").fetchall()
+        sure = database.execute(
+            "SELECT confidence_weight FROM effective_size_rules WHERE model_type = 'sam'"
+        ).fetchall()
+    assert own == [("my_style", "mystyle")]
+    assert sure == [(0.9,)]
+
+
+def test_new_columns_make_no_shipped_rule_a_users(earlier: Path) -> None:
+    with open_hub(config.load({}, hub=str(earlier))):
+        pass
+    with sqlite3.connect(earlier / "classification.db") as database:
+        for table in ("model_types", "base_models", "architecture_patterns", "filename_patterns"):
+            assert database.execute(f"SELECT COUNT(*) FROM {table} WHERE origin = 'user'").fetchone() == (0,)

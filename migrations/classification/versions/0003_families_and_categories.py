@@ -26,6 +26,7 @@ NEW_COLUMNS = {
 }
 
 
+SKIPPED = ("id", "created_at", "origin", "checksum")
 TABLES = (
     "model_types", "base_models", "method_weights", "size_rules", "filename_patterns", "sub_type_rules",
     "architecture_patterns", "external_apis",
@@ -41,7 +42,7 @@ def upgrade() -> None:
         for row in _seed_rows(table):
             if row["id"] in ids:
                 mark = text(f"UPDATE {table} SET checksum = :checksum WHERE id = :id")
-                op.get_bind().execute(mark, {"checksum": _checksum(row, empty=False), "id": row["id"]})
+                op.get_bind().execute(mark, {"checksum": _checksum(row), "id": row["id"]})
     op.execute(
         "CREATE TABLE category_rules (id INTEGER PRIMARY KEY AUTOINCREMENT, key TEXT, level TEXT NOT NULL,"
         " value TEXT NOT NULL, types TEXT NOT NULL DEFAULT '', keywords TEXT NOT NULL DEFAULT '',"
@@ -64,11 +65,26 @@ def _seed_rows(table: str) -> list[dict[str, Any]]:
 
 
 def _unchanged(table: str) -> set[int]:
-    return {row["id"] for row in _seed_rows(table) if row["checksum"] == _checksum(row, empty=True)}
+    return {row["id"] for row in _seed_rows(table) if row["checksum"] in _earlier_checksums(row)}
 
 
-def _checksum(row: Mapping[str, Any], *, empty: bool) -> str:
-    skipped = ("id", "created_at", "origin", "checksum")
-    said = {name: value for name, value in row.items() if name not in skipped and (empty or value)}
-    said["enabled"] = bool(row["enabled"])
+def _earlier_checksums(row: Mapping[str, Any]) -> set[str]:
+    """As they were written: of whole numbers SQLite told now 1 and now 1.0."""
+    said = {name: value for name, value in row.items() if name not in SKIPPED} | {"enabled": bool(row["enabled"])}
+    whole = {
+        name: int(value) if isinstance(value, float) and value.is_integer() else value for name, value in said.items()
+    }
+    return {_digest(said), _digest(whole)}
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    said = {
+        name: float(value) if isinstance(value, int | float) else value
+        for name, value in row.items()
+        if name not in (*SKIPPED, "enabled") and value
+    }
+    return _digest(said | {"enabled": bool(row["enabled"])})
+
+
+def _digest(said: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
