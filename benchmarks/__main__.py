@@ -2,8 +2,8 @@
 
 import sys
 
-from benchmarks import formats, headers, ingest, interface, rescan, startup
+from benchmarks import classification, formats, headers, ingest, interface, rescan, startup
 
 if __name__ == "__main__":
-    kept = [benchmark.main() for benchmark in (startup, headers, formats, interface, ingest, rescan)]
+    kept = [benchmark.main() for benchmark in (startup, classification, headers, formats, interface, ingest, rescan)]
     sys.exit(not all(kept))

@@ -32,7 +32,7 @@ def trial(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[tupl
 
 def _firing(inspection: Inspection, names: NameIndex, book: RuleBook) -> list[ArchitectureRule]:
     """The rules whose conditions hold and whose required rules fire too; the last resorts if no other tells a type."""
-    by_key = book.asked_of(inspection.container)
+    by_key = book.asked_of(inspection.container, names.parts)
     answers: dict[str, bool] = {}
 
     def fires(key: str) -> bool:

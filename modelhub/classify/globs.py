@@ -41,17 +41,20 @@ class _Asked(NamedTuple):
     exact: bool
 
 
+def necessary_part(glob: str) -> str:
+    """The longest part between dots, free of digits, that every name which fits must have; empty if there is none."""
+    plain = _CHOICE.sub("*", _NUMBERS.sub("#", glob)).split(".")
+    whole = [*plain[1:-1], *(plain[:1] if len(plain) > 1 else ()), *(plain[-1:] if len(plain) > 1 else ())]
+    return max((part for part in whole if part and not _WILD.search(part)), key=len, default="")
+
+
 @lru_cache(maxsize=8192)
 def _asked(glob: str) -> _Asked:
     if not _WILD.search(glob):
         return _Asked(wild=False, part="", literal="", loose=None, exact=True)
     loose = _NUMBERS.sub("#", glob)
-    plain = _CHOICE.sub("*", loose)
-    between = [part for part in plain.split(".")[1:-1] if part and not _WILD.search(part)]
     literal, pattern = compiled(loose)
-    return _Asked(
-        wild=True, part=max(between, key=len, default=""), literal=literal, loose=pattern, exact=loose == glob
-    )
+    return _Asked(wild=True, part=necessary_part(glob), literal=literal, loose=pattern, exact=loose == glob)
 
 
 class Searches(Protocol):
@@ -88,7 +91,7 @@ class NameIndex:
         for name, kind in zip(names, "\n".join(names).translate(_ALIKE).split("\n"), strict=False):
             self._kinds.setdefault(kind, []).append(name)
         self._text = "\n".join(self._kinds)
-        self._parts = set(self._text.replace("\n", ".").split("."))
+        self.parts = set(self._text.replace("\n", ".").split("."))
         self._answers: dict[str, bool] = {}
         self._found: dict[str, tuple[Tensor, ...]] = {}
         self._shapes: dict[str, frozenset[tuple[int, ...]]] = {}
@@ -108,9 +111,9 @@ class NameIndex:
         asked = _asked(glob)
         if not asked.wild:
             return (glob,) if glob in self.tensors else ()
-        if asked.loose is None or (asked.part and asked.part not in self._parts) or asked.literal not in self._text:
+        if asked.loose is None or (asked.part and asked.part not in self.parts) or asked.literal not in self._text:
             return ()
-        kinds = [found[0] for found in asked.loose.finditer(self._text)]
+        kinds = [kind for kind in self._kinds if asked.literal in kind and asked.loose.match(kind)]
         if not kinds:
             return ()
         alike = (name for kind in kinds for name in self._kinds.get(kind, ()))

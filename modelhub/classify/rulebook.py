@@ -6,11 +6,13 @@ precedence is refused. The same rows load whether or not there is a hub.
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from modelhub.classify.conditions import BadCondition, Conditions, Pattern, parse
+from modelhub.classify.globs import necessary_part
 from modelhub.core.errors import ConfigInvalid
 
 T = TypeVar("T")
@@ -124,15 +126,17 @@ class RuleBook:
         return self.parents.get(family) or family
 
     @cached_property
-    def _by_container(self) -> dict[str, dict[str, ArchitectureRule]]:
+    def _by_container(self) -> dict[str, "_Asked"]:
         return {}
 
-    def asked_of(self, container: str) -> Mapping[str, ArchitectureRule]:
-        """By key, the architecture rules that can fire for a format."""
-        if container not in self._by_container:
-            known = ((rule, rule.when.container) for rule in self.architectures)
-            self._by_container[container] = {rule.key: rule for rule, told in known if not told or container in told}
-        return self._by_container[container]
+    def asked_of(self, container: str, parts: AbstractSet[str]) -> Mapping[str, ArchitectureRule]:
+        """By key, the architecture rules that can fire for a format whose tensors' names have these parts."""
+        asked = self._by_container.get(container)
+        if asked is None:
+            asked = self._by_container[container] = _asked_of(container, self.architectures)
+        needed = (asked.by_part[part] for part in asked.by_part.keys() & parts)
+        chosen = sorted(place for places in (asked.always, *needed) for place in places)
+        return {self.architectures[place].key: self.architectures[place] for place in chosen}
 
     @cached_property
     def metadata_keys(self) -> frozenset[str]:
@@ -144,6 +148,25 @@ class RuleBook:
     def carried(self) -> Mapping[str, frozenset[str]]:
         """By family, those that are built on its architecture."""
         return {family.name: family.carries for family in self.families if family.carries}
+
+
+class _Asked(NamedTuple):
+    """Places of the rules for one format: those always asked, and those asked where some name has a part."""
+
+    always: list[int]
+    by_part: dict[str, list[int]]
+
+
+def _asked_of(container: str, rules: Sequence[ArchitectureRule]) -> _Asked:
+    asked = _Asked([], {})
+    for place, rule in enumerate(rules):
+        when = rule.when
+        if when.container and container not in when.container:
+            continue
+        needed = [one for one in when.all if isinstance(one, str)] + [glob for glob, _ in when.shapes]
+        part = max((necessary_part(glob) for glob in needed), key=len, default="")
+        (asked.by_part.setdefault(part, []) if part else asked.always).append(place)
+    return asked
 
 
 def build(rows: Rows, digest: str) -> RuleBook:

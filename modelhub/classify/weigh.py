@@ -17,7 +17,17 @@ from dataclasses import replace
 from modelhub.classify import external, facts, families, gather
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.rulebook import RuleBook
-from modelhub.core.types import UNKNOWN, Candidate, Classified, Evidence, External, Inspection, Verdict
+from modelhub.core.types import (
+    NOT_A_MODEL,
+    UNKNOWN,
+    Candidate,
+    Classified,
+    Evidence,
+    External,
+    Facts,
+    Inspection,
+    Verdict,
+)
 
 MOST_SURE = 0.99
 ANY_BASE = "any"
@@ -34,6 +44,8 @@ def classify(
 
     `known` is what sites said of it.
     """
+    if inspection.state == "not_model":
+        return Classified(inspection, _no_model(inspection), Facts(inspection.container))
     names = NameIndex(inspection.tensors)
     evidence = [*gather.from_header(inspection, names, book), *gather.from_filename(name, book)]
     evidence += [one for record in known for one in external.evidence(record, book)]
@@ -64,6 +76,12 @@ def classify(
     told = facts.gather(inspection, name, names, best.type, book)
     words = next((words for record in known if (words := external.triggers(record))), ())
     return Classified(inspection, verdict, replace(told, triggers=words) if words else told)
+
+
+def _no_model(inspection: Inspection) -> Verdict:
+    """The verdict on what is certainly something else: a pointer, a web page, an empty file."""
+    why = Evidence("content", NOT_A_MODEL, MOST_SURE, 0.0, inspection.message, rule=inspection.code)
+    return Verdict(NOT_A_MODEL, "", "", "", MOST_SURE, (), (why,), dict.fromkeys(_SCORED, 0.0))
 
 
 def _rank(evidence: Sequence[Evidence], book: RuleBook) -> list[Candidate]:

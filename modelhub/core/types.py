@@ -18,6 +18,8 @@ Role: TypeAlias = Literal["main", "part", "companion"]
 """What a file is to its model: the one that stands for it, another it cannot do without, or one that goes along."""
 
 UNKNOWN = "unknown"
+NOT_A_MODEL = "not_a_model"
+"""What `classify` says of a file that is certainly something else. Such files are never taken into the library."""
 
 FILE_TYPE_NAME = "modelhub.file_type"
 """Key that the GGUF reader adds to a file's own: the usual name of the number in `general.file_type`."""

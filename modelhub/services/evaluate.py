@@ -18,7 +18,7 @@ from modelhub.classify import weigh
 from modelhub.core.errors import InvalidInput, ModelHubError, from_os_error
 from modelhub.core.events import Progress, Result, Task
 from modelhub.core.names import printable
-from modelhub.core.types import UNKNOWN, Classified, Inspection, Tensor, Verdict
+from modelhub.core.types import NOT_A_MODEL, UNKNOWN, Classified, Inspection, Tensor, Verdict
 from modelhub.services.judge import Judge
 from modelhub.store.rule_files import Row
 
@@ -173,6 +173,7 @@ def _header_case(judge: Judge, record: Any, where: str, *, blind: bool) -> Case:
 
 def _case(name: str, truth: Row, judge: Callable[[], Verdict]) -> Case:
     types = {str(truth["type"]), *map(str, truth.get("accept_type", ()))}
+    types |= {NOT_A_MODEL} if UNKNOWN in types else set()
     bases = {str(truth.get("base") or ""), *map(str, truth.get("accept_base", ()))}
     return Case(name, frozenset(types), frozenset(bases), judge)
 
