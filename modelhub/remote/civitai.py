@@ -4,7 +4,7 @@ Endpoints: `POST /api/v1/model-versions/by-hash/ids` (10,000 SHA-256 at once, ve
 full versions), `GET .../by-hash/{hash}` (any kind of hash). Source: the site's developer documentation.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from modelhub.core.errors import RemoteRefused
@@ -47,9 +47,9 @@ def _full(client: Client, batch: Sequence[str]) -> dict[str, Mapping[str, Any] |
 
 
 def by_hash(client: Client, digest: str) -> Mapping[str, Any] | None:
-    """The version of a file by any of its hashes, such as the AutoV3 of its tensors."""
+    """The version of a file by any of its hashes, such as the AutoV3 of its tensors, if it lists that hash."""
     answer = client.get(f"{_BY_HASH}/{digest.upper()}")
-    return answer if isinstance(answer, Mapping) and answer.get("id") else None
+    return answer if any(one.startswith(digest) for one in _digests(answer)) else None
 
 
 def _listed(answer: Any) -> list[Any]:
@@ -59,9 +59,9 @@ def _listed(answer: Any) -> list[Any]:
 
 
 def _digests(version: Any) -> Iterator[str]:
-    """The SHA-256 of each file of a version."""
-    files: Iterable[Any] = version.get("files") or () if isinstance(version, Mapping) else ()
-    for file in files:
+    """SHA-256 and AutoV3 of each file of a version, in lower case."""
+    files = version.get("files") if isinstance(version, Mapping) and version.get("id") else None
+    for file in files if isinstance(files, list) else ():
         hashes = file.get("hashes") if isinstance(file, Mapping) else None
-        if isinstance(hashes, Mapping) and hashes.get("SHA256"):
-            yield str(hashes["SHA256"]).lower()
+        if isinstance(hashes, Mapping):
+            yield from (str(hashes[kind]).lower() for kind in ("SHA256", "AutoV3") if hashes.get(kind))

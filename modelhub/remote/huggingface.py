@@ -19,9 +19,10 @@ def repository(client: Client, name: str) -> Mapping[str, Any] | None:
 
 def holds(found: Mapping[str, Any], sha256: str) -> bool:
     """Whether the repository lists a file of that SHA-256."""
+    listed = found.get("siblings")
     return any(
         isinstance(one, Mapping)
         and isinstance(one.get("lfs"), Mapping)
         and str(one["lfs"].get("sha256") or one["lfs"].get("oid") or "").lower() == sha256
-        for one in found.get("siblings") or ()
+        for one in (listed if isinstance(listed, list) else ())
     )

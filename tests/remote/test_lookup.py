@@ -1,15 +1,19 @@
 """What sites are asked, what is kept of their answers, and that their troubles cost nothing else."""
 
+import gzip
 import hashlib
 import json
+import socket
 import sqlite3
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from modelhub.core.errors import InvalidInput, Offline, RemoteRefused
+from modelhub.core.errors import ConfigInvalid, InvalidInput, Offline, RemoteRefused
 from modelhub.core.events import Problem, Result
 from modelhub.core.types import ModelFilter
 from modelhub.remote.client import Client
@@ -122,6 +126,9 @@ def test_an_answer_that_is_gone_or_emptied_erases_nothing(asking: Hub, double: D
         ((200, b'{"id": 1,', {}), "no JSON"),
         ((200, b"", {}), "no JSON"),
         ((200, b'{"id": 1}', {}), "form that is not known"),
+        ((200, b"no gzip", {"Content-Encoding": "gzip"}), "cannot be read"),
+        ((200, gzip.compress(gzip.compress(b"[]")), {"Content-Encoding": "gzip, gzip"}), "cannot be read"),
+        ((200, gzip.compress(bytes(30 << 20)), {"Content-Encoding": "gzip"}), "over 24 MiB"),
         ((403, b"{}", {}), "answered 403"),
         ((429, b"{}", {"Retry-After": "86400"}), "86400 seconds"),
     ],
@@ -153,6 +160,52 @@ def test_patience_ends(double: Double) -> None:
     with client, pytest.raises(RemoteRefused, match="503"):
         client.get("/x")
     assert len(double.asked) == 4
+
+
+def test_a_circle_of_redirects_is_left(double: Double) -> None:
+    double.failures = [(302, b"", {"Location": "/x"})] * 99
+    client = Client(double.url, delay=0, timeout=5, agent="test", sleep=lambda _: None)
+    with client, pytest.raises(RemoteRefused, match="TooManyRedirects"):
+        client.get("/x")
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.1 200 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Slow: "], ids=["body", "header"])
+def test_a_server_that_drips_is_left_in_time(start: bytes) -> None:
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            line, _ = server.accept()
+            with line:
+                line.sendall(start)
+                while not stop.wait(0.05):
+                    with suppress(OSError):
+                        line.sendall(b" ")
+
+        dripping = threading.Thread(target=drip, daemon=True)
+        dripping.start()
+        client = Client(f"http://127.0.0.1:{server.getsockname()[1]}", delay=0, timeout=5, agent="test", longest=0.5)
+        with client, pytest.raises(Offline, match="did not finish"):
+            client.get("/x")
+        stop.set()
+        dripping.join()
+
+
+@pytest.mark.parametrize("files", [3, True, "x", {"a": 1}, [[]], [{"hashes": []}], [{"hashes": {"SHA256": 1}}]])
+def test_a_version_without_the_hash_that_was_asked_for_proves_nothing(
+    asking: Hub, double: Double, files: object
+) -> None:
+    sha256 = sha256_of(asking, "0001")
+    double.knows(sha256, kind="LORA", base="SDXL 1.0")
+    double.versions[sha256.upper()]["files"] = files
+    double.repositories["a/b"] = {"id": "a/b", "siblings": files}
+    value, problems = looked(asking)
+    assert (value.found, problems) == (0, [])
+
+
+def test_an_address_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigInvalid, match="is no address"):
+        Client("http://[::1", delay=0, timeout=1, agent="test")
 
 
 def test_a_site_that_is_not_there_is_offline() -> None:
