@@ -29,6 +29,10 @@ Bounds: TypeAlias = tuple[int | None, int | None]
 
 _MAX_DEPTH = 8
 _FLAGS = re.IGNORECASE | re.MULTILINE
+_MOST_SECONDS = 1.0
+"""What a pattern of a user's may take for one text."""
+_PROBE, _MOST_PROBED = 64, 200
+"""A pattern is tried on so long a run of each of its first so many characters."""
 
 
 class BadCondition(Exception):
@@ -38,23 +42,40 @@ class BadCondition(Exception):
 class Pattern:
     """A regular expression over lines that ignores case, compiled when it is first asked: most rules never are."""
 
-    __slots__ = ("_compiled", "text")
+    __slots__ = ("_compiled", "_seconds", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._compiled: re.Pattern[str] | None = None
+        self._compiled: Any = None
+        self._seconds: float | None = None
 
     def search(self, text: str) -> re.Match[str] | None:
+        """Where it is found first. One of a user's that takes too long is given up and found nowhere."""
         if self._compiled is None:
             self._compiled = re.compile(self.text, _FLAGS)
-        return self._compiled.search(text)
+        if self._seconds is None:
+            found: re.Match[str] | None = self._compiled.search(text)
+            return found
+        try:
+            return self._compiled.search(text, timeout=self._seconds) if self._seconds else None
+        except TimeoutError:
+            self._seconds = 0.0
+            return None
 
     def check(self) -> None:
-        """Raises BadCondition for one that is no regular expression."""
+        """Make it one of a user's. Raises BadCondition for one that is no regular expression, or may never end."""
+        import regex  # noqa: PLC0415  (only rules of the user's need it: unlike re, it can be told to stop)
+
         try:
             re.compile(self.text, _FLAGS)
-        except (re.error, RecursionError, OverflowError) as error:
+            self._compiled = regex.compile(self.text, regex.IGNORECASE | regex.MULTILINE)
+        except (re.error, regex.error, RecursionError, OverflowError) as error:
             raise BadCondition(f"the pattern {self.text!r} is not valid ({error})") from error
+        self._seconds = _MOST_SECONDS
+        for char in sorted({*"a1_. ", *self.text[:_MOST_PROBED]}):
+            self.search(char * _PROBE + "\0")
+            if not self._seconds:
+                raise BadCondition(f"the pattern {self.text!r} takes too long: it repeats what repeats")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +172,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _numbers(value: Any) -> tuple[int | None, ...]:
     if not isinstance(value, list | tuple) or not all(
-        one is None or (isinstance(one, int) and not isinstance(one, bool)) for one in value
+        one is None or (isinstance(one, int) and not isinstance(one, bool) and one >= 0) for one in value
     ):
         raise BadCondition(f"{value!r} must be a list of whole numbers or null")
     return tuple(value)
@@ -159,9 +180,15 @@ def _numbers(value: Any) -> tuple[int | None, ...]:
 
 def _bounds(value: Any) -> Bounds:
     numbers = _numbers(value)
-    if len(numbers) != 2:
+    if len(numbers) != 2 or (None not in numbers and numbers[0] > numbers[1]):  # type: ignore[operator]
         raise BadCondition(f"{value!r} must be [least, most]")
     return numbers[0], numbers[1]
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise BadCondition(f"{value!r} must be true or false")
+    return value
 
 
 def _whole(value: Any) -> int:
@@ -183,7 +210,7 @@ _READERS: Mapping[str, Callable[[Any, int], Any]] = {
     "container": lambda value, _: words(value),
     "regex": lambda value, _: Pattern(str(value)),
     "requires": lambda value, _: words(value),
-    "otherwise": lambda value, _: bool(value),
+    "otherwise": lambda value, _: _flag(value),
 }
 
 

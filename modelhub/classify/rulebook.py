@@ -9,15 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, NamedTuple, TypeVar
 
-from modelhub.classify.conditions import BadCondition, Conditions, Pattern, parse
+from modelhub.classify.conditions import BadCondition, Conditions, Pattern, parse, words
 from modelhub.classify.globs import necessary_part
 from modelhub.core.errors import ConfigInvalid
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
-Rows = Mapping[str, Sequence[Row]]
+Table = Sequence[Row]
+Rows = Mapping[str, Table]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +80,6 @@ class Family:
     architectures: frozenset[str]
     names: Pattern | None
     carries: frozenset[str]
-
-
-LEVELS = ("primary", "secondary", "specialization", "modalities", "capability")
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +175,10 @@ def build(rows: Rows, digest: str) -> RuleBook:
     problems: list[str] = []
     families = _made(rows["base_models"], _family, problems)
     bundle = [row for row in rows["architecture_patterns"] if row["architecture"] == "bundle"]
-    others = [row for row in rows["architecture_patterns"] if row not in bundle]
+    others = [row for row in rows["architecture_patterns"] if row["architecture"] != "bundle"]
     architectures = _made(others, lambda row: _architecture(row, types, parents), problems)
-    _check_order(architectures)
+    own = frozenset(str(row.get("key")) for row in others if row.get("origin") == "user")
+    architectures = _ordered(architectures, own, problems)
     return RuleBook(
         digest=digest,
         types=types,
@@ -194,7 +194,7 @@ def build(rows: Rows, digest: str) -> RuleBook:
         },
         weights={row["method"]: float(row["weight"]) for row in rows["method_weights"]},
         architectures=architectures,
-        bundle=Conditions(any=tuple(glob for row in bundle for glob in _conditions(row).any)),
+        bundle=Conditions(any=tuple(glob for when in _made(bundle, _conditions, problems) for glob in when.any)),
         filenames=_made(rows["filename_patterns"], _filename, problems),
         sub_types=_made(rows["sub_type_rules"], _sub_type, problems),
         sizes={rule.type: rule for rule in _made(rows["size_rules"], _size, problems)},
@@ -262,8 +262,15 @@ def _architecture(row: Row, types: Mapping[str, str], parents: Mapping[str, str]
         variant=row.get("variant") or "",
         confidence=float(row["confidence_weight"]),
         because=because,
-        before=frozenset(_json("architecture_patterns", row, "before") or ()),
+        before=_before(row),
     )
+
+
+def _before(row: Row) -> frozenset[str]:
+    try:
+        return frozenset(words(_json("architecture_patterns", row, "before")))
+    except BadCondition as error:
+        raise _refuse("architecture_patterns", row, f"before: {error}") from error
 
 
 def _conditions(row: Row, table: str = "architecture_patterns") -> Conditions:
@@ -291,8 +298,6 @@ def _family(row: Row) -> Family:
 
 
 def _category(row: Row) -> CategoryRule:
-    if row["level"] not in LEVELS:
-        raise _refuse("category_rules", row, f"the level {row['level']!r} is none of {', '.join(LEVELS)}")
     return CategoryRule(
         key=row.get("key") or f"row-{row.get('id')}",
         level=row["level"],
@@ -333,26 +338,43 @@ def _size(row: Row) -> SizeRule:
     return SizeRule(row["model_type"], int(row["min_size"]), int(row["max_size"]), float(row["confidence_weight"]))
 
 
-def _check_order(rules: Sequence[ArchitectureRule]) -> None:
-    """Neither `before` nor `requires` may run in a circle, or the answer would depend on chance."""
-    _refuse_circle("before", {rule.key: sorted(rule.before) for rule in rules})
-    _refuse_circle("requires", {rule.key: list(rule.when.requires) for rule in rules})
+_LONGEST_CHAIN = 50
+"""Rules that build on each other, or go before each other, one after the next."""
 
 
-def _refuse_circle(relation: str, following: Mapping[str, Sequence[str]]) -> None:
-    done: set[str] = set()
+def _ordered(
+    rules: tuple[ArchitectureRule, ...], own: frozenset[str], problems: list[str]
+) -> tuple[ArchitectureRule, ...]:
+    """The rules without those of the user's by which `before` or `requires` runs in a circle, or without end.
 
-    def visit(key: str, trail: tuple[str, ...]) -> None:
-        if key in trail:
-            circle = " > ".join((*trail[trail.index(key) :], key))
-            raise ConfigInvalid(
-                f"architecture_patterns: {relation} runs in a circle: {circle}.",
-                hint=f"Remove one `{relation}`.",
-            )
-        if key not in done:
-            for later in following.get(key, ()):
-                visit(later, (*trail, key))
-            done.add(key)
+    The answer would depend on chance. A circle of ours is refused.
+    """
+    for relation in ("before", "requires"):
+        while True:
+            named = {rule.key: rule.before if relation == "before" else rule.when.requires for rule in rules}
+            told, keys = _endless({key: [one for one in following if one in named] for key, following in named.items()})
+            if not keys:
+                break
+            mine = own.intersection(keys)
+            named_key = next((key for key in keys if key in mine), keys[0])
+            wrong = _refuse("architecture_patterns", {"key": named_key}, f"{relation} {told}")
+            if not mine:
+                raise wrong
+            problems.append(wrong.message)
+            rules = tuple(rule for rule in rules if rule.key not in mine)
+    return rules
 
-    for key in following:
-        visit(key, ())
+
+def _endless(following: Mapping[str, Sequence[str]]) -> tuple[str, list[str]]:
+    """What is wrong, and the keys of a circle, or of all rules from which a chain goes too far; none if all is well."""
+    try:
+        order = list(TopologicalSorter(following).static_order())
+    except CycleError as error:
+        circle = list(reversed(error.args[1]))
+        return f"runs in a circle: {' > '.join(circle)}", circle
+    length: dict[str, int] = {}
+    for key in order:
+        length[key] = 1 + max((length[one] for one in following.get(key, ())), default=0)
+    return f"leads too far, over more than {_LONGEST_CHAIN} rules", [
+        key for key in order if length[key] > _LONGEST_CHAIN
+    ]

@@ -12,6 +12,7 @@ from modelhub.core.errors import from_os_error
 from modelhub.core.names import printable
 from modelhub.services.hub import open_hub
 from modelhub.services.judge import require_exists
+from modelhub.services.rules import rule_text
 
 
 @click.group(cls=HubGroup, invoke_without_command=True)
@@ -103,7 +104,7 @@ def import_rules(session: Session, file: str, dry_run: bool) -> int:
 def edit(session: Session, key: str, source: str | None, dry_run: bool) -> int:
     """Change the rule KEY in your editor; ours stays under yours, and `reset` brings it back."""
     if source is not None:
-        return _take_in(session, _read(source), source, replace=True, dry_run=dry_run)
+        return _take_in(session, _read(source), source, replace=True, dry_run=dry_run, only=key)
     with open_hub(output.settings(session)) as hub:
         told = hub.rules.show(key)
     if not sys.stdin.isatty():
@@ -112,22 +113,18 @@ def edit(session: Session, key: str, source: str | None, dry_run: bool) -> int:
     if changed is None or changed == told:
         output.told("Nothing was changed.")
         return 0
-    return _take_in(session, changed, key, replace=True, dry_run=dry_run)
+    return _take_in(session, changed, key, replace=True, dry_run=dry_run, only=key)
 
 
-def _read(file: str) -> str:
-    if file == "-":
-        return sys.stdin.read()
-    path = Path(os.path.expanduser(file))
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise from_os_error(error, printable(path)) from error
+def _read(file: str) -> bytes:
+    return sys.stdin.buffer.read() if file == "-" else rule_text(Path(os.path.expanduser(file)))
 
 
-def _take_in(session: Session, content: str, where: str, *, replace: bool, dry_run: bool) -> int:
+def _take_in(
+    session: Session, content: str | bytes, where: str, *, replace: bool, dry_run: bool, only: str = ""
+) -> int:
     with open_hub(output.settings(session)) as hub:
-        keys = hub.rules.add(content, printable(where), replace=replace, dry_run=dry_run)
+        keys = hub.rules.add(content, printable(where), replace=replace, only=only, dry_run=dry_run)
     if session.json:
         output.write_json({"rules": keys, "dry_run": dry_run})
     elif not session.quiet:
@@ -156,11 +153,13 @@ def enable(session: Session, key: str) -> int:
 
 def _switch(session: Session, key: str, *, enabled: bool) -> int:
     with open_hub(output.settings(session)) as hub:
-        hub.rules.enable(key, enabled=enabled)
+        silent = hub.rules.enable(key, enabled=enabled)
     if session.json:
-        output.write_json({"key": key, "enabled": enabled})
+        output.write_json({"key": key, "enabled": enabled, "silent": silent})
     elif not session.quiet:
         output.line(f"{key}: {'on' if enabled else 'off'}")
+        for other in silent:
+            output.line(f"{other} builds on it and never fires now.")
     return 0
 
 

@@ -20,7 +20,7 @@ from modelhub.core.events import Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.types import NOT_A_MODEL, UNKNOWN, Classified, Inspection, Tensor, Verdict
 from modelhub.services.judge import Judge
-from modelhub.store.rule_files import Row
+from modelhub.store.rule_forms import Row
 
 LABELS = "labels.json"
 HEADERS = ".jsonl.gz"

@@ -19,7 +19,7 @@ from modelhub.core.types import Classified, External
 from modelhub.files.digest import open_regular
 from modelhub.files.walk import Found, walk
 from modelhub.services.units import Unit, Units
-from modelhub.store import rule_files, seed
+from modelhub.store import rule_files, rule_rows, seed
 from modelhub.store.rules import Rules
 
 
@@ -43,7 +43,11 @@ class Judge:
         if own or problems:
             rows = {table: rule_files.over(table, found, own.get(table, ())) for table, found in rows.items()}
             digest = rule_files.digest(digest, own)
-        book = rulebook.build(rows, digest)
+        kept: dict[str, rulebook.Table] = {}
+        for table, found in rows.items():
+            kept[table], wrong = rule_rows.sound(table, found)
+            problems += wrong
+        book = rulebook.build(kept, digest)
         return replace(book, problems=(*problems, *book.problems))
 
     def stream(self, stream: BinaryIO, size: int, name: str, known: Sequence[External] = ()) -> Classified:

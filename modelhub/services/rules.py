@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelhub.classify import gather, rulebook
+from modelhub.classify import gather, lint, rulebook
 from modelhub.classify.globs import NameIndex
+from modelhub.classify.lint import Finding
 from modelhub.classify.rulebook import ArchitectureRule, RuleBook
 from modelhub.core.errors import Conflict, InvalidInput, ModelHubError, NotFound
 from modelhub.core.names import printable
 from modelhub.core.types import Classified
 from modelhub.services.judge import Judge
-from modelhub.store import rule_files
-from modelhub.store.rule_files import FORMS, Row
+from modelhub.store import rule_files, rule_rows
+from modelhub.store.rule_forms import FORMS, Row
 from modelhub.store.rules import KEYS, Rules
 
 _ELSEWHERE = "model_categorization"
@@ -43,16 +44,6 @@ class Tried:
     silenced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something that is wrong with a rule, or worth knowing; only errors make a check fail."""
-
-    level: str
-    table: str
-    key: str
-    message: str
-
-
 class RuleDesk:
     """The rules of a hub: those we ship, a user's rows over them, and files in a user's folders over both."""
 
@@ -75,32 +66,41 @@ class RuleDesk:
         ]
 
     def _every(self) -> Iterator[RuleInfo]:
-        own, _ = rule_files.folder_rows(self._judge.folders)
-        for table, rows in self._rules.all_rows().items():
-            for row in (*own.get(table, ()), *rows):
+        for table, rows in self._all_rows().items():
+            for row in rows:
                 origin = row.get("file") or ("yours" if row["origin"] == "user" else "ours")
                 because = str(row.get("because") or row.get("description") or "")
                 yield RuleInfo(
                     table, str(row[KEYS[table]]), origin, bool(row.get("enabled", True)), _says(row), because
                 )
 
+    def _all_rows(self) -> dict[str, list[Row]]:
+        """Every row by table: those of files in the user's folders, the user's, ours."""
+        own, _ = rule_files.folder_rows(self._judge.folders)
+        return {table: [*own.get(table, ()), *rows] for table, rows in self._rules.all_rows().items()}
+
     def show(self, key: str) -> str:
         """The rule of that key as YAML, as a rule file would hold it: the user's if there are two."""
         table, row = self._find(key)
         return rule_files.dump(rule_files.document_of({table: [row]}))
 
-    def add(self, content: str, where: str, *, replace: bool = False, dry_run: bool = False) -> list[str]:
-        """Take rules in from the text of a rule file; their keys.
+    def add(
+        self, content: str | bytes, where: str, *, replace: bool = False, only: str = "", dry_run: bool = False
+    ) -> list[str]:
+        """Take rules in from the text of a rule file; their keys. `only` is the one rule that it may hold.
 
         Raises ConfigInvalid for one that cannot be right, Conflict for one that is there, unless it may be replaced.
         """
-        rows = rule_files.rows_of(_collected(rule_files.parse(content, where)), where)
+        rows = rule_files.rows_of(_collected(rule_files.parse(content, where), where), where)
+        if only:
+            table, row = self._find(only)
+            keys = [(other, one[KEYS[other]]) for other, found in rows.items() for one in found]
+            if keys != [(table, row[KEYS[table]])]:
+                told = f"{where} must hold the rule {printable(only)!r} of {table} and no other."
+                raise InvalidInput(told, hint="`modelhub rules add` takes further rules.")
         own = self._rules.own_rows()
         for table, found in rows.items():
             held = {row[KEYS[table]] for row in own[table]}
-            twice = [key for key, count in Counter(row[KEYS[table]] for row in found).items() if count > 1]
-            if twice:
-                raise InvalidInput(f"{where}: {table} has the rule {twice[0]!r} twice.", hint="Leave one.")
             there = [row[KEYS[table]] for row in found if row[KEYS[table]] in held]
             if there and not replace:
                 raise Conflict(f"You have a rule {there[0]!r} in {table}.", hint="`modelhub rules edit` changes it.")
@@ -110,21 +110,31 @@ class RuleDesk:
             self._forget()
         return [str(row[KEYS[table]]) for table, found in rows.items() for row in found]
 
-    def enable(self, key: str, *, enabled: bool) -> None:
-        """Switch a rule off, or on again; ours stays as it is under a row of the user's that hides it."""
+    def enable(self, key: str, *, enabled: bool) -> list[str]:
+        """Switch a rule off, or on again; ours stays as it is under a row of the user's that hides it.
+
+        Keys of the rules that build on one that is off, and so never fire either.
+        """
         table, row = self._find(key)
+        if row.get("file"):
+            raise InvalidInput(f"{printable(key)!r} is a rule of {row['file']}.", hint="Change it there.")
         if enabled and row["origin"] == "user" and not row["enabled"] and self._same_as_ours(table, row):
-            self._rules.remove(table, key)
+            self._rules.remove(table, row[KEYS[table]])
         else:
-            self._rules.put({table: [row]}, enabled=enabled)
+            self._rules.put({table: [row | {"enabled": enabled}]})
         self._forget()
+        return [] if enabled else self._building_on(row[KEYS[table]])
+
+    def _building_on(self, key: str) -> list[str]:
+        return [rule.key for rule in self._judge.book.architectures if key in rule.when.requires]
 
     def reset(self, key: str = "") -> int:
         """Take the user's rows away, of one key or all of them, so that ours hold; how many there were."""
+        tables, name = _named(key)
         gone = 0
         for table, rows in self._rules.own_rows().items():
-            for row in rows:
-                if not key or row[KEYS[table]] == key:
+            for row in rows if table in tables else ():
+                if not name or row[KEYS[table]] == name:
                     gone += self._rules.remove(table, str(row[KEYS[table]]))
         if key and not gone:
             raise NotFound(f"You have no rule {printable(key)!r}.", hint="`modelhub rules list --mine` shows yours.")
@@ -146,7 +156,7 @@ class RuleDesk:
         """What is wrong with the rules in force, and what never matters: checked against the sample library too."""
         book = self._judge.book
         findings = [Finding("error", "", "", message) for message in book.problems]
-        findings += _dangling(book)
+        findings += lint.dangling(book)
         findings += self._shadowing()
         if samples:
             findings += self._never_matching(book)
@@ -182,11 +192,9 @@ class RuleDesk:
 
     def _find(self, key: str) -> tuple[str, Row]:
         """The row of that key, the user's if there are two; `table:key` where several tables have it."""
-        wanted, _, rest = key.partition(":")
-        tables = [wanted] if rest and wanted in KEYS else list(KEYS)
-        name = rest if rest and wanted in KEYS else key
+        tables, name = _named(key)
         found: dict[str, Row] = {}
-        for table, rows in self._rules.all_rows().items():
+        for table, rows in self._all_rows().items():
             for row in rows:
                 if table in tables and row[KEYS[table]] == name:
                     found.setdefault(table, row)
@@ -207,6 +215,7 @@ class RuleDesk:
     def _check(self, new: Mapping[str, Sequence[Row]], where: str) -> None:
         """Whether a book can be made of the rules in force with these over them, and they name what there is."""
         rows, digest = self._rules.rows()
+        rows = {table: rule_rows.sound(table, found)[0] for table, found in rows.items()}
         named = {table: [row | {"origin": "user"} for row in found] for table, found in new.items()}
         book = rulebook.build(
             {table: rule_files.over(table, found, named.get(table, ())) for table, found in rows.items()}, digest
@@ -214,7 +223,7 @@ class RuleDesk:
         keys = {str(row[KEYS[table]]) for table, found in new.items() for row in found}
         wrong = [
             *(message for message in book.problems if any(repr(key) in message for key in keys)),
-            *(f"{one.table}, rule {one.key!r}: {one.message}" for one in _dangling(book) if one.key in keys),
+            *(f"{one.table}, rule {one.key!r}: {one.message}" for one in lint.dangling(book) if one.key in keys),
         ]
         if wrong:
             raise InvalidInput(f"{where}: {wrong[0]}", hint="Correct the rule; nothing was changed.")
@@ -223,44 +232,26 @@ class RuleDesk:
         self._judge.__dict__.pop("book", None)
 
 
-def check_file(path: Path) -> list[str]:
-    """The keys of the rules in a file that is well written; raises ConfigInvalid for any other."""
-    return [str(row[KEYS[table]]) for table, found in rule_files.read(path).items() for row in found]
+def rule_text(path: Path) -> bytes:
+    """What a rule file holds. Raises ConfigInvalid for what cannot be one."""
+    return rule_files.text(path)
 
 
-def _dangling(book: RuleBook) -> Iterator[Finding]:
-    """Rules that name a type, a family or a rule that there is not."""
-    keys = {rule.key for rule in book.architectures}
-    for rule in book.architectures:
-        for message in _misnamed(rule, book, keys):
-            yield Finding("error", "architecture_patterns", rule.key, message)
-    for named in book.filenames:
-        if named.type and named.type not in book.types:
-            yield Finding("error", "filename_patterns", named.key, f"There is no type {named.type!r}.")
-    for category in book.categories:
-        for unknown in sorted(category.types - book.types.keys()):
-            yield Finding("error", "category_rules", category.key, f"There is no type {unknown!r}.")
+def _named(key: str) -> tuple[Sequence[str], str]:
+    """The tables where a rule may be, and its key; `table:key` where several tables have it."""
+    wanted, _, rest = key.partition(":")
+    return ([wanted], rest) if rest and wanted in KEYS else (list(KEYS), key)
 
 
-def _misnamed(rule: ArchitectureRule, book: RuleBook, keys: set[str]) -> Iterator[str]:
-    for kind in (rule.type, rule.bundled_type):
-        if kind and kind not in book.types:
-            yield f"There is no type {kind!r}."
-    if rule.base and not rule.base.startswith("="):
-        for family in rule.base.split("|"):
-            if family not in book.parents:
-                yield f"There is no family {family!r} in base_models."
-    for other in sorted(rule.before | set(rule.when.requires)):
-        if other not in keys and not other.startswith("@") and "*" not in other:
-            yield f"There is no rule {other!r}, which it names."
-
-
-def _collected(document: Any) -> Any:
+def _collected(document: Any, where: str) -> Any:
     """A collection of tables; a bare list is of architecture patterns, the rules of the seeds' guide are categories."""
     if isinstance(document, list):
         return {"architecture_patterns": document}
     if isinstance(document, Mapping) and "categorization_rules" in document:
-        return {"category_rules": list(_categorization(document["categorization_rules"]))}
+        told = list(_categorization(document["categorization_rules"]))
+        if not told:
+            raise InvalidInput(f"{where} holds no category with keywords.", hint="See the README.")
+        return {"category_rules": told}
     return document
 
 
@@ -271,7 +262,7 @@ def _categorization(told: Any) -> Iterator[dict[str, Any]]:
         for value, rule in categories.items() if isinstance(categories, Mapping) else ():
             level = levels.get(str(name))
             words = rule.get("keywords", ()) if isinstance(rule, Mapping) else ()
-            if level is None or not words:
+            if level is None or not isinstance(words, list) or not words:
                 continue
             pattern = "|".join(f"(?<![a-z]){_escaped(str(word))}(?![a-z])" for word in words)
             key = f"{_ELSEWHERE}-{level}-{str(value).lower()}"

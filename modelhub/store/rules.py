@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 
 from modelhub.store import seed
 from modelhub.store.engine import Database
-from modelhub.store.rule_files import FORMS, Row
+from modelhub.store.rule_forms import FORMS, Row
 from modelhub.store.seed import Seed
 
 KEYS: Mapping[str, str] = {table: form.key for table, form in FORMS.items()}
@@ -56,12 +56,12 @@ class Rules:
         rows = self.all_rows()
         return {table: [row for row in found if row["origin"] == "user"] for table, found in rows.items()}
 
-    def put(self, rows: Mapping[str, Sequence[Row]], *, enabled: bool = True) -> None:
-        """Write rows as the user's, over those of the same key."""
+    def put(self, rows: Mapping[str, Sequence[Row]]) -> None:
+        """Write rows as the user's, over those of the same key; one that says so is switched off."""
         with self._database.write() as connection:
             for table, found in rows.items():
                 for row in found:
-                    _put_own(connection, table, row, enabled=enabled)
+                    _put_own(connection, table, row)
 
     def remove(self, table: str, key: str) -> bool:
         """Take the user's row of that key away; whether there was one."""
@@ -87,7 +87,7 @@ def _every(connection: Connection, table: str) -> list[Row]:
     return [dict(row) for row in connection.exec_driver_sql(query).mappings()]
 
 
-def _put_own(connection: Connection, table: str, row: Row, *, enabled: bool) -> None:
+def _put_own(connection: Connection, table: str, row: Row) -> None:
     names = [name for name in row if name not in ("id", "created_at", "origin", "checksum", "enabled", "file")]
     marks = ", ".join(f"{name} = excluded.{name}" for name in (*names, "enabled"))
     insert = text(
@@ -95,7 +95,7 @@ def _put_own(connection: Connection, table: str, row: Row, *, enabled: bool) -> 
         f" VALUES ({', '.join(f':{name}' for name in names)}, :enabled, 'user', '')"
         f" ON CONFLICT ({KEYS[table]}, origin) DO UPDATE SET {marks}"
     )
-    connection.execute(insert, {name: row[name] for name in names} | {"enabled": enabled})
+    connection.execute(insert, {name: row[name] for name in names} | {"enabled": row.get("enabled", True)})
 
 
 def _seed_digest(connection: Connection) -> str:

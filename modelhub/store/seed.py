@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from modelhub.store import rule_files
-from modelhub.store.rule_files import FORMS, Row
+from modelhub.store.rule_forms import FORMS, Row
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from modelhub.classify import facts, rulebook, weigh
+from modelhub.classify.conditions import Pattern
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.rulebook import RuleBook
-from modelhub.core.errors import ConfigInvalid
 from modelhub.core.places import bundled
 from modelhub.core.types import FILE_TYPE_NAME, Facts, Inspection, Tensor, Verdict
 from modelhub.store import seed
@@ -101,13 +101,37 @@ def test_a_rule_silences_those_it_comes_before() -> None:
 
 
 @pytest.mark.parametrize("relation", ["before", "requires"])
-def test_a_circle_is_refused_and_drawn(relation: str) -> None:
+def test_a_circle_is_cut_and_drawn(relation: str) -> None:
     def rule(key: str, other: str) -> dict[str, Any]:
         when = {"requires": [other]} if relation == "requires" else {}
         return architecture(key, when, model_type="sam", before=[other] if relation == "before" else [])
 
-    with pytest.raises(ConfigInvalid, match="a > b > a"):
-        with_rules(rule("a", "b"), rule("b", "a"))
+    book = with_rules(rule("a", "b"), rule("b", "a"))
+    assert "a > b > a" in book.problems[0]
+    assert not {"a", "b"} & {one.key for one in book.architectures}
+
+
+@pytest.mark.parametrize("relation", ["before", "requires"])
+def test_a_chain_without_end_is_cut(relation: str) -> None:
+    def rule(number: int) -> dict[str, Any]:
+        when = {"all": ["x"]} | ({"requires": [f"r{number + 1}"]} if relation == "requires" and number < 299 else {})
+        return architecture(f"r{number}", when, model_type="sam", before=[f"r{number + 1}"] * (relation == "before"))
+
+    book = with_rules(*(rule(number) for number in range(300)))
+    assert any("too far" in problem for problem in book.problems)
+    assert judge({"x": (1,)}, book=book).type == "sam"
+
+
+@pytest.mark.parametrize("pattern", ["(a|aa)+$", "^(_|__)*[!?]"])
+def test_a_pattern_that_may_never_end_is_left_out(pattern: str) -> None:
+    assert "takes too long" in with_rules(architecture("slow", {"regex": pattern}, model_type="sam")).problems[0]
+
+
+def test_a_pattern_that_proves_slow_is_given_up() -> None:
+    pattern = Pattern("q(z|zz)+$")
+    pattern.check()
+    assert pattern.search("q" + "z" * 60 + "!") is None
+    assert pattern.search("qz") is None, "it is not asked again"
 
 
 @pytest.mark.parametrize(

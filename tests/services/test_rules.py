@@ -68,7 +68,44 @@ def test_a_new_rule_makes_what_was_judged_before_stale(hub: Hub, starlight: Path
         ("- {key: x, when: {all: [a]}, then: llm, because: y}", ConfigInvalid, "'x' is not written as one is"),
         ("nothing: []", ConfigInvalid, "no table 'nothing'"),
         ("category_rules: 3", ConfigInvalid, "must be a list"),
-        ("category_rules: [{key: c, level: height, value: X, confidence: 1}]", InvalidInput, "height"),
+        (
+            "category_rules: [{key: c, level: height, value: X, confidence: 1}]",
+            ConfigInvalid,
+            "level must be one of primary",
+        ),
+        (
+            "category_rules: [{key: c, level: primary, value: [X], confidence: 1}]",
+            ConfigInvalid,
+            "value must be a text",
+        ),
+        ("- {key: x, when: {all: [a]}, then: {type: llm, confidence: .nan}, because: y}", ConfigInvalid, "from 0 to 1"),
+        ("- {key: x, when: {all: [a]}, then: {type: llm, confidence: 99}, because: y}", ConfigInvalid, "from 0 to 1"),
+        ("- {key: x, when: {all: [a]}, then: {type: [llm]}, because: y}", ConfigInvalid, "must be a text"),
+        ("- {key: x, when: {all: [a]}, then: {type: llm}, because: y, before: 7}", ConfigInvalid, "not written"),
+        ("- {key: x, when: {}, then: {type: llm}, because: y}", ConfigInvalid, "not written"),
+        ("- {key: x, whenn: {all: [a]}, then: {type: llm}, because: y}", ConfigInvalid, "no field 'whenn'"),
+        ("- {key: ' ', when: {all: [a]}, then: {type: llm}, because: y}", ConfigInvalid, "visible characters"),
+        ("- {key: [1], when: {all: [a]}, then: {type: llm}, because: y}", ConfigInvalid, "no key that is a text"),
+        ("- {key: x, when: {otherwise: 'false'}, then: {type: llm}, because: y}", InvalidInput, "true or false"),
+        ("- {key: x, when: {count: {a: [5, 1]}}, then: {type: llm}, because: y}", InvalidInput, "least, most"),
+        ("- {key: x, when: {regex: '(a|aa)+$'}, then: {type: llm}, because: y}", InvalidInput, "takes too long"),
+        ("external_apis: {civitai: [1, .nan, 5]}", ConfigInvalid, "rate_limit_delay must be a number"),
+        ("external_apis: {civitai: [1, 1, 0]}", ConfigInvalid, "timeout_seconds must be a number above 0"),
+        ("external_apis: {civitai: abc}", ConfigInvalid, "not written"),
+        ("size_rules: {lora: [5, 1, 0.3]}", ConfigInvalid, "the least size is over the most"),
+        ("size_rules: {nope: [1, 5, 0.3]}", InvalidInput, "no type 'nope'"),
+        ("method_weights: {smell: 1}", ConfigInvalid, "must be one of"),
+        ("model_types: {zz: ab}", ConfigInvalid, "not written"),
+        ("base_models: {zz: {name: Z, parent: zz}}", InvalidInput, "its own parent"),
+        ("base_models: {zz: {name: Z, parent: nope}}", InvalidInput, "no family 'nope'"),
+        ("filename_patterns: [{key: x, pattern: a, confidence: 1, because: y}]", InvalidInput, "claims neither"),
+        ("sub_type_rules: [{key: x, type: nope, sub_type: a, pattern: a, confidence: 1}]", InvalidInput, "no type 'nope'"),
+        ("model_types: {a: [A, a]}\nmodel_types: {b: [B, b]}", ConfigInvalid, "there twice"),
+        ("base_models: {a: &x {name: A}, b: *x}", ConfigInvalid, "aliases"),
+        ("base_models: {a: &x {name: A}, b: {<<: *x}}", ConfigInvalid, "merge keys"),
+        ("categorization_rules: 7", InvalidInput, "no category"),
+        ("disabled: {base_models: [zz]}", ConfigInvalid, "no rule of base_models in this file"),
+        ("- " + "[" * 5000, ConfigInvalid, "not valid YAML"),
         ("[1, 2", ConfigInvalid, "not valid YAML"),
         ("just words", ConfigInvalid, "no tables"),
     ],
@@ -86,7 +123,7 @@ def test_rules_that_run_in_a_circle_are_refused(hub: Hub) -> None:
 - {key: one, when: {all: [a]}, then: {type: llm}, before: [two], because: x}
 - {key: two, when: {all: [b]}, then: {type: llm}, before: [one], because: x}
 """
-    with pytest.raises(ConfigInvalid, match="circle"):
+    with pytest.raises(InvalidInput, match="circle"):
         hub.rules.add(circle, "mine.yaml")
 
 
