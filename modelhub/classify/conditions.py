@@ -185,6 +185,12 @@ def _bounds(value: Any) -> Bounds:
     return numbers[0], numbers[1]
 
 
+def _pattern(value: Any) -> Pattern:
+    if not isinstance(value, str | int | float):
+        raise BadCondition(f"{value!r} must be a regular expression")
+    return Pattern(str(value))
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise BadCondition(f"{value!r} must be true or false")
@@ -205,10 +211,10 @@ _READERS: Mapping[str, Callable[[Any, int], Any]] = {
     "dtypes": lambda value, _: tuple((_glob(key), words(one)) for key, one in _mapping(value).items()),
     "count": lambda value, _: tuple((_glob(key), _bounds(one)) for key, one in _mapping(value).items()),
     "max_tensors": lambda value, _: _whole(value),
-    "metadata": lambda value, _: tuple((key, Pattern(str(one))) for key, one in _mapping(value).items()),
+    "metadata": lambda value, _: tuple((key, _pattern(one)) for key, one in _mapping(value).items()),
     "files": lambda value, _: tuple(_glob(one) for one in words(value)),
     "container": lambda value, _: words(value),
-    "regex": lambda value, _: Pattern(str(value)),
+    "regex": lambda value, _: _pattern(value),
     "requires": lambda value, _: words(value),
     "otherwise": lambda value, _: _flag(value),
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from modelhub.classify.conditions import Conditions
 from modelhub.classify.rulebook import ArchitectureRule, RuleBook
 
 
@@ -29,6 +30,8 @@ def _patterns(book: RuleBook) -> _Told:
     table = "architecture_patterns"
     keys = {rule.key for rule in book.architectures}
     for rule in book.architectures:
+        if rule.when == Conditions():
+            yield table, rule.key, "It asks for nothing, and so would fire for every model."
         bases = () if rule.base.startswith("=") else rule.base.split("|")
         yield from _unknown(book, table, rule.key, (rule.type, rule.bundled_type), bases)
         yield from ((table, rule.key, message) for message in _misnamed(rule, keys))

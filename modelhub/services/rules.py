@@ -220,7 +220,13 @@ class RuleDesk:
         book = rulebook.build(
             {table: rule_files.over(table, found, named.get(table, ())) for table, found in rows.items()}, digest
         )
-        keys = {str(row[KEYS[table]]) for table, found in new.items() for row in found}
+        keys = {
+            str(row[name])
+            for table, found in new.items()
+            for row in found
+            for name in (KEYS[table], "term")
+            if name in row
+        }
         wrong = [
             *(message for message in book.problems if any(repr(key) in message for key in keys)),
             *(f"{one.table}, rule {one.key!r}: {one.message}" for one in lint.dangling(book) if one.key in keys),

@@ -126,7 +126,7 @@ def _row(table: str, key: Any, entry: Any, where: str) -> Row:
         row = form.to_row(key, entry)
     except KeyError as error:
         raise ConfigInvalid(f"{named} lacks {error}.", hint="Correct the file.") from error
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         told = f"{named} is not written as one is."
         raise ConfigInvalid(told, hint=f"`modelhub rules show` prints examples of {table}.") from error
     told = rule_rows.wrong(table, row)

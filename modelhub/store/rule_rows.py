@@ -17,10 +17,14 @@ def _text(value: Any) -> str:
     return "" if len(value) <= _LONGEST_TEXT and "\0" not in value else "is too long or holds a zero byte"
 
 
+def _pattern(value: Any) -> str:
+    return _text(value) or ("" if value else "must not be empty")
+
+
 def _name(value: Any) -> str:
-    wrong = _text(value)
-    if wrong:
-        return wrong
+    told = _text(value)
+    if told:
+        return told
     sound = value and value == value.strip() and len(value) <= _LONGEST_NAME and printable(value) == value
     return "" if sound else f"must be a name of up to {_LONGEST_NAME} visible characters"
 
@@ -45,14 +49,15 @@ def _one_of(*words: str) -> Callable[[Any], str]:
     return lambda value: "" if value in words else f"must be one of {', '.join(words)}"
 
 
+_DOMAIN = _perhaps(_one_of("diffusion", "language", "audio", "vision"))
 _SHARE = _number(0, 1)
 _BYTES = _number(0, _MOST_BYTES)
 _RULE = {"key": _perhaps(_name), "confidence_weight": _SHARE, "because": _perhaps(_text)}
 
 _COLUMNS: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
-    "model_types": {"name": _name, "display_name": _name, "description": _perhaps(_text), "domain": _perhaps(_name)},
+    "model_types": {"name": _name, "display_name": _name, "description": _perhaps(_text), "domain": _DOMAIN},
     "base_models": {
-        "name": _name, "display_name": _name, "parent": _perhaps(_name), "domain": _perhaps(_name),
+        "name": _name, "display_name": _name, "parent": _perhaps(_name), "domain": _DOMAIN,
         "architectures": _perhaps(_text), "names": _perhaps(_text), "carries": _perhaps(_text),
     },
     "method_weights": {
@@ -64,10 +69,10 @@ _COLUMNS: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
         "timeout_seconds": _number(0, _MOST_SECONDS, above=True),
     },
     "filename_patterns": _RULE | {
-        "model_type": _perhaps(_name), "base": _perhaps(_name), "variant": _perhaps(_name), "pattern": _text,
+        "model_type": _perhaps(_name), "base": _perhaps(_name), "variant": _perhaps(_name), "pattern": _pattern,
     },
     "sub_type_rules": _RULE | {
-        "primary_type": _perhaps(_name), "sub_type": _name, "base": _perhaps(_name), "pattern": _text,
+        "primary_type": _perhaps(_name), "sub_type": _name, "base": _perhaps(_name), "pattern": _pattern,
         "pattern_type": _perhaps(_one_of("filename", "metadata", "tensor")),
     },
     "architecture_patterns": _RULE | {

@@ -1,5 +1,6 @@
 """Rules as data that people change: their rows, their files, and what a check of them finds."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -99,7 +100,11 @@ def test_a_new_rule_makes_what_was_judged_before_stale(hub: Hub, starlight: Path
         ("base_models: {zz: {name: Z, parent: zz}}", InvalidInput, "its own parent"),
         ("base_models: {zz: {name: Z, parent: nope}}", InvalidInput, "no family 'nope'"),
         ("filename_patterns: [{key: x, pattern: a, confidence: 1, because: y}]", InvalidInput, "claims neither"),
-        ("sub_type_rules: [{key: x, type: nope, sub_type: a, pattern: a, confidence: 1}]", InvalidInput, "no type 'nope'"),
+        (
+            "sub_type_rules: [{key: x, type: nope, sub_type: a, pattern: a, confidence: 1}]",
+            InvalidInput,
+            "no type 'nope'",
+        ),
         ("model_types: {a: [A, a]}\nmodel_types: {b: [B, b]}", ConfigInvalid, "there twice"),
         ("base_models: {a: &x {name: A}, b: *x}", ConfigInvalid, "aliases"),
         ("base_models: {a: &x {name: A}, b: {<<: *x}}", ConfigInvalid, "merge keys"),
@@ -218,3 +223,94 @@ def test_what_is_set_by_hand_as_category_sticks(hub: Hub, tmp_path: Path) -> Non
     model = hub.models.resolve("star")
     assert tuple(model.category) == ("LANGUAGE", "CODE", "TECHNICAL")
     assert hub.models.correct("star", fields={"secondary": ""}).category.secondary != "CODE"
+
+
+def test_rules_that_were_off_come_back_off(hub: Hub) -> None:
+    hub.rules.enable("primary-language", enabled=False)
+    told = hub.rules.export()
+    hub.rules.reset()
+    hub.rules.add(told, "export.yaml", replace=True)
+    assert [one.enabled for one in hub.rules.listed(mine=True)] == [False]
+    assert hub.rules.export() == told
+
+
+def test_a_rule_is_named_with_its_table_everywhere(hub: Hub) -> None:
+    named = "category_rules:primary-language"
+    hub.rules.enable(named, enabled=False)
+    hub.rules.enable(named, enabled=True)
+    assert hub.rules.listed(mine=True) == []
+    hub.rules.enable(named, enabled=False)
+    assert hub.rules.reset(named) == 1
+
+
+def test_switching_a_rule_off_tells_what_builds_on_it(hub: Hub) -> None:
+    assert "dit-sd35-medium-diffusers" in hub.rules.enable("dit-sd3-diffusers", enabled=False)
+
+
+def test_a_rule_of_a_file_is_shown_and_changed_in_its_file(hub: Hub) -> None:
+    hub.rules.folder.mkdir()
+    (hub.rules.folder / "mine.yaml").write_text(STARLIGHT)
+    assert "star_blocks" in hub.rules.show("dit-starlight")
+    with pytest.raises(InvalidInput, match=r"is a rule of .*mine.yaml"):
+        hub.rules.enable("dit-starlight", enabled=False)
+
+
+def test_an_edit_is_of_the_rule_that_was_named(hub: Hub) -> None:
+    with pytest.raises(InvalidInput, match="must hold the rule 'dit-flux'"):
+        hub.rules.add(STARLIGHT, "mine.yaml", replace=True, only="dit-flux")
+    with pytest.raises(NotFound, match="no rule 'nope'"):
+        hub.rules.add(STARLIGHT, "mine.yaml", replace=True, only="nope")
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "values"),
+    [
+        (
+            "architecture_patterns",
+            "key, tensor_pattern, architecture, conditions, confidence_weight",
+            "'odd', '', 'llm', '{}', 'sure'",
+        ),
+        (
+            "architecture_patterns",
+            "key, tensor_pattern, architecture, conditions, confidence_weight, before",
+            "'odd', '', 'llm', '{}', 1, '7'",
+        ),
+        (
+            "architecture_patterns",
+            "key, tensor_pattern, architecture, conditions, confidence_weight",
+            "'odd', '', 'bundle', '{\"sometimes\": 1}', 1",
+        ),
+        ("external_apis", "name, rate_limit_delay, timeout_seconds", "'civitai', 'soon', 5"),
+        ("size_rules", "model_type, min_size, max_size, confidence_weight", "'lora', 'small', 7, 0.3"),
+        ("method_weights", "method, weight", "'tensors', 'heavy'"),
+        ("base_models", "name, display_name, names", "'zz', 'Z', '('"),
+    ],
+)
+def test_a_bad_row_written_by_sql_costs_itself_only(
+    hub: Hub, starlight: Path, table: str, columns: str, values: str
+) -> None:
+    with sqlite3.connect(hub.places.rules) as rules:
+        rules.execute(f"INSERT INTO {table} ({columns}) VALUES ({values})")
+    with open_hub(hub.settings) as again:
+        assert again.judge.at(str(starlight)).verdict.type == "unknown"
+        assert len(again.judge.book.problems) == 1
+
+
+@pytest.mark.parametrize("kind", ["folder", "dangling", "pipe", "huge", "bytes"])
+def test_what_is_no_rule_file_costs_itself_only(hub: Hub, starlight: Path, kind: str) -> None:
+    hub.rules.folder.mkdir()
+    place = hub.rules.folder / "odd.yaml"
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "dangling":
+        place.symlink_to("/nowhere")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "huge":
+        with place.open("wb") as stream:
+            stream.truncate(8 << 30)
+    else:
+        place.write_bytes(b"model_types: {a: ['\xff', b]}")
+    with open_hub(hub.settings) as again:
+        assert again.judge.at(str(starlight)).verdict.type == "unknown"
+        assert ["odd.yaml" in problem for problem in again.judge.book.problems] == [True]
