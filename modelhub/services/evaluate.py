@@ -120,9 +120,9 @@ def _labels(place: Path) -> dict[str, Row]:
             told = json.loads(stated.read_text(encoding="utf-8"))
         except OSError as error:
             raise from_os_error(error, printable(stated)) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidInput(f"{printable(stated)} is not valid JSON.", hint="Correct it.") from error
-        if not isinstance(told, dict) or not all(isinstance(one, dict) and one.get("type") for one in told.values()):
+        if not isinstance(told, dict) or not all(_is_truth(one) and "\0" not in path for path, one in told.items()):
             raise InvalidInput(f"{printable(stated)} must map paths to types.", hint='{"a.gguf": {"type": "llm"}}')
         return told
     found: dict[str, Row] = {}
@@ -131,6 +131,19 @@ def _labels(place: Path) -> dict[str, Row]:
             if not path.name.startswith(".") and not path.name.endswith(HEADERS):
                 found[f"{folder.name}/{path.name}"] = {"type": folder.name}
     return found
+
+
+def _is_truth(given: Any) -> bool:
+    """Whether something says a type, and a base or further right answers only as texts."""
+    return (
+        isinstance(given, Mapping)
+        and bool(given.get("type"))
+        and all(isinstance(given.get(name) or "", str) for name in ("type", "base"))
+        and all(
+            isinstance(given.get(name, []), list) and all(isinstance(one, str) for one in given.get(name, []))
+            for name in ("accept_type", "accept_base")
+        )
+    )
 
 
 def _from_file(judge: Judge, path: Path) -> Callable[[], Verdict]:
@@ -144,19 +157,21 @@ def _from_file(judge: Judge, path: Path) -> Callable[[], Verdict]:
 
 
 def _from_headers(judge: Judge, path: Path, *, blind: bool) -> Iterator[Case]:
+    if not path.is_file():
+        raise InvalidInput(f"{printable(path)} is no regular file.", hint="Name a file of headers.")
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 yield _header_case(judge, json.loads(line), f"{path.name}:{number}", blind=blind)
     except (OSError, EOFError) as error:
         raise InvalidInput(f"{printable(path)} cannot be read as headers.", hint="It must be gzip'd JSON.") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise InvalidInput(f"{printable(path)} holds a line that is no header.", hint="Export it anew.") from error
 
 
 def _header_case(judge: Judge, record: Any, where: str, *, blind: bool) -> Case:
     name = str((blind and record.get("blind_name")) or record["name"])
-    tensors = {key: Tensor(str(dtype), tuple(shape)) for key, (dtype, shape) in record["tensors"].items()}
+    tensors = {key: Tensor(str(dtype), tuple(map(int, shape))) for key, (dtype, shape) in record["tensors"].items()}
     inspection = Inspection(
         str(record["container"]), int(record["size"]), tensors=tensors, metadata=dict(record["metadata"]),
         files=tuple(record.get("files", ())),
@@ -164,6 +179,8 @@ def _header_case(judge: Judge, record: Any, where: str, *, blind: bool) -> Case:
     truth = dict(record["truth"])
     if blind:
         truth |= {key.removeprefix("blind_"): truth[key] for key in truth if key.startswith("blind_")}
+    if not _is_truth(truth):
+        raise ValueError
     return _case(
         f"{where} {record['name']}",
         truth,
@@ -172,9 +189,9 @@ def _header_case(judge: Judge, record: Any, where: str, *, blind: bool) -> Case:
 
 
 def _case(name: str, truth: Row, judge: Callable[[], Verdict]) -> Case:
-    types = {str(truth["type"]), *map(str, truth.get("accept_type", ()))}
+    types = {truth["type"], *truth.get("accept_type", ())}
     types |= {NOT_A_MODEL} if UNKNOWN in types else set()
-    bases = {str(truth.get("base") or ""), *map(str, truth.get("accept_base", ()))}
+    bases = {truth.get("base") or "", *truth.get("accept_base", ())}
     return Case(name, frozenset(types), frozenset(bases), judge)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.events import Problem, Progress, Result, Task
-from modelhub.core.names import printable
+from modelhub.core.names import is_utf8, printable
 from modelhub.core.types import (
     Category,
     Classified,
@@ -31,6 +31,7 @@ from modelhub.store.targets import Targets
 from modelhub.store.verdicts import CORRECTABLE
 
 _CHUNK = 200
+_LONGEST_WORD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +183,12 @@ class Models:
         unknown = set(fields) - set(CORRECTABLE)
         if unknown:
             raise InvalidInput(f"{min(unknown)} cannot be set.", hint=f"Fields: {', '.join(CORRECTABLE)}.")
+        for value in (*fields.values(), *add_tags, *remove_tags):
+            if value != printable(value) or len(value) > _LONGEST_WORD:
+                told = f"{printable(value)[:_LONGEST_WORD]!r} is no word for a model."
+                raise InvalidInput(told, hint=f"Give up to {_LONGEST_WORD} visible characters.")
+        if notes is not None and not is_utf8(notes):
+            raise InvalidInput("The note is no valid text.", hint="Give it in UTF-8.")
         kind = fields.get("type")
         if kind and kind not in self._judge.book.types:
             raise InvalidInput(f"{printable(kind)!r} is no model type.", hint="`modelhub types` lists them.")
@@ -210,14 +217,18 @@ class Models:
         ]
 
     def export_corrections(self) -> Task[list[str]]:
-        """A line of a header file for each of them: tensors and what the rules read of the metadata, no weights."""
+        """A line of a header file for each of them: tensors and what the rules read of the metadata, no weights.
+
+        The type and base of a model that was corrected otherwise count as right too.
+        """
         keys = self._judge.book.metadata_keys
         lines: list[str] = []
         for model, fields in self.corrected():
             judged, problems = self._judge_all([model])
             yield from problems
             if model.id in judged:
-                lines.append(labelled_header(judged[model.id], model.filename, fields, keys))
+                truth = {"type": model.type, "base": model.base, **fields}
+                lines.append(labelled_header(judged[model.id], model.filename, truth, keys))
         yield Result(lines)
 
     def classify(self, path: str) -> Classified:

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,40 @@ def test_real_headers_are_judged_as_well_as_the_readme_says(name: str, blind: bo
     assert found.sure_and_wrong <= 0.03 * found.models
 
 
+def header(**fields: object) -> bytes:
+    whole = {
+        "name": "a",
+        "container": "safetensors",
+        "size": 9,
+        "metadata": {},
+        "tensors": {},
+        "truth": {"type": "llm"},
+    }
+    return gzip.compress(json.dumps(whole | fields).encode())
+
+
+def test_a_pipe_is_no_file_of_headers(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.jsonl.gz")
+    with pytest.raises(InvalidInput, match="no regular file"):
+        measured(tmp_path / "x.jsonl.gz")
+
+
+def test_corrections_of_the_category_alone_can_be_measured_too(hub: Hub, tmp_path: Path) -> None:
+    scan(hub, build.safetensors(tmp_path / "models" / "a.safetensors", build.SDXL_LORA).parent)
+    hub.models.correct("a", fields={"primary": "VISION"})
+    lines = finish(hub.models.export_corrections())
+    (tmp_path / "mine.jsonl.gz").write_bytes(gzip.compress("\n".join(lines).encode()))
+    assert measured(tmp_path / "mine.jsonl.gz").both_right == 1.0
+
+
+@pytest.mark.parametrize("word", ["a\nb", "\x1b[31m", "\udcff", "x" * 101])
+def test_what_is_no_word_is_not_set(hub: Hub, tmp_path: Path, word: str) -> None:
+    scan(hub, build.safetensors(tmp_path / "models" / "a.safetensors", build.SDXL_LORA).parent)
+    for given in ({"fields": {"primary": word}}, {"fields": {"base": word}}, {"fields": {}, "add_tags": [word]}):
+        with pytest.raises(InvalidInput, match="no word"):
+            hub.models.correct("a", **given)
+
+
 def test_a_folder_is_labelled_by_its_subfolders(tmp_path: Path) -> None:
     build.safetensors(tmp_path / "lora" / "a.safetensors", build.SDXL_LORA)
     build.safetensors(tmp_path / "vae" / "b.safetensors", build.SDXL_LORA, mark="2")
@@ -54,6 +89,16 @@ def test_a_folder_is_labelled_by_a_file(tmp_path: Path) -> None:
     [
         ("labels.json", b"[1", "not valid JSON"),
         ("labels.json", b'["a"]', "must map paths"),
+        ("labels.json", b"[" * 100_000, "not valid JSON"),
+        ("labels.json", b'{"a.gguf": {"type": "llm", "accept_type": 7}}', "must map paths"),
+        ("labels.json", b'{"a.gguf": {"type": "llm", "accept_type": "lora"}}', "must map paths"),
+        ("labels.json", b'{"a.gguf": {"type": "llm", "accept_base": null}}', "must map paths"),
+        ("labels.json", b'{"a.gguf": {"type": ["llm"]}}', "must map paths"),
+        ("labels.json", b'{"a\\u0000b": {"type": "llm"}}', "must map paths"),
+        ("x.jsonl.gz", header(tensors={"a": ["F16", ["x", {}]]}), "no header"),
+        ("x.jsonl.gz", header(size=float("inf")), "no header"),
+        ("x.jsonl.gz", header(truth={"base": "sdxl"}), "no header"),
+        ("x.jsonl.gz", gzip.compress(b"[" * 200_000), "no header"),
         ("x.jsonl.gz", b"no gzip", "cannot be read"),
         ("x.jsonl.gz", gzip.compress(b'{"name": 1}\n'), "no header"),
         ("other.txt", b"", "nothing labelled"),
