@@ -165,6 +165,10 @@ class Facts:
     adapter: Adapter | None = None
 
 
+SIDECAR = "sidecar"
+"""The source of an answer that lies in a file beside the model, whose name is `asked`."""
+
+
 @dataclass(frozen=True, slots=True)
 class External:
     """What a site said of a model, asked by the hash or name `asked`; `data` is its answer, empty if it had none.

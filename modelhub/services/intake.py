@@ -100,7 +100,7 @@ class Intake:
         With `rest` they are what a crash left of a model that is recorded whole, and are taken like its others.
         """
         lead = Found(unit.shown, "file", os.stat(unit.lead))
-        classified = self._judge.unit(unit) if unit.is_composite else self._judge.file(unit.lead)
+        classified = self._judge.either(unit)
         whole = Prepared(lead, unit.lead, classified, name=unit.bundle.name)
         if classified.inspection.state == "not_model" or (self.staging is None and self._is_first_unit(unit)):
             return whole

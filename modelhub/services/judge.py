@@ -61,7 +61,14 @@ class Judge:
         from modelhub.formats.whole import inspect_bundle  # noqa: PLC0415  (as above)
 
         inspection = inspect_bundle(unit.bundle, unit.described, unit.sizes, unit.open)
-        return weigh.classify(inspection, printable(unit.bundle.name), self.book, self.threshold, known)
+        every = (*known, *unit.sidecars)
+        return weigh.classify(inspection, printable(unit.bundle.name), self.book, self.threshold, every)
+
+    def either(self, unit: Unit) -> Classified:
+        """Judge a model of one file or of several, with what other programs wrote beside it."""
+        return (
+            self.unit(unit) if unit.is_composite else self.named(unit.lead, os.path.basename(unit.lead), unit.sidecars)
+        )
 
     def at(self, path: str) -> Classified:
         """What the file or folder at `path` is, with the files that make up one model with it."""
@@ -69,7 +76,7 @@ class Judge:
         if unit is None:
             raise _no_one_model(path)
         try:
-            return self.unit(unit) if unit.is_composite else self.file(unit.lead)
+            return self.either(unit)
         except OSError as error:
             raise from_os_error(error, printable(path)) from error
 

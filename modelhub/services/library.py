@@ -288,11 +288,13 @@ class Models:
                 )
                 continue
             try:
+                listed = [(file.name, file.path, file.size, file.role) for file in placed[model.id] if file.path]
+                unit, told = stored_unit(model.filename, listed), known.get(model.id, ())
                 if model.sha256 == files[0].sha256:
-                    judged[model.id] = self._judge.named(files[0].path, model.filename, known.get(model.id, ()))
+                    every = (*told, *unit.sidecars)
+                    judged[model.id] = self._judge.named(files[0].path, model.filename, every)
                 else:
-                    listed = [(file.name, file.path, file.size, file.role) for file in placed[model.id] if file.path]
-                    judged[model.id] = self._judge.unit(stored_unit(model.filename, listed), known.get(model.id, ()))
+                    judged[model.id] = self._judge.unit(unit, told)
             except ModelHubError as error:
                 problems.append(Problem.of(error, item=model.filename, sha256=model.sha256))
         return judged, problems

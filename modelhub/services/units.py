@@ -9,9 +9,10 @@ from functools import cached_property, partial
 from typing import BinaryIO, NamedTuple
 
 from modelhub.core.errors import Changed
-from modelhub.core.types import Role, Sha256
+from modelhub.core.types import External, Role, Sha256
 from modelhub.files.digest import open_regular
 from modelhub.files.walk import names_under
+from modelhub.formats import sidecars
 from modelhub.formats.bundles import MAX_JSON, WEIGHTS, Bundle, Folder
 
 _LEVELS = 3
@@ -68,6 +69,11 @@ class Unit:
     @cached_property
     def described(self) -> Folder:
         return Folder(self.bundle.name, self.sizes, lambda name: _read(self.paths[name]) if name in self.paths else b"")
+
+    @cached_property
+    def sidecars(self) -> tuple[External, ...]:
+        """What other programs wrote beside it."""
+        return tuple(sidecars.said(self.bundle, self.described)) if self.bundle.companions else ()
 
     @contextmanager
     def open(self, name: str) -> Iterator[tuple[BinaryIO, int]]:
