@@ -10,26 +10,33 @@ from modelhub.core.types import MetaValue
 Metadata = Mapping[str, MetaValue]
 
 _TRIGGER_LIMIT = 20
-_LICENCES = ("card.license", "general.license", "modelspec.license", "license", "config.license", "voice.license")
-_LANGUAGES = (
-    "card.language", "general.languages", "voice.language.code", "config.languages", "config.language",
-    "config.phoneme_language", "metadata.language",
+_LICENCES = (
+    "metadata.license", "card.license", "general.license", "modelspec.license", "license", "config.license",
+    "voice.license",
 )  # fmt: skip
-_TAGS = ("card.tags", "general.tags", "modelspec.tags")
+_LANGUAGES = (
+    "metadata.language_support", "card.language", "general.languages", "voice.language.code", "config.languages",
+    "config.language", "config.phoneme_language", "metadata.language",
+)  # fmt: skip
+_TAGS = (
+    "card.tags", "general.tags", "modelspec.tags", "metadata.tags", "metadata.use_cases",
+    "metadata.specialized_domains",
+)  # fmt: skip
 _DESCRIPTIONS = (
+    "metadata.description",
     "modelspec.description",
     "general.description",
     "card.description",
     "description",
-    "metadata.description",
 )
 _BASES = (
     "card.base_model", "adapter.base_model_name_or_path", "general.base_model.0.repo_url",
     "general.base_model.0.name", "ss_base_model_version", "ss_sd_model_name",
+    "metadata.base_model",
 )  # fmt: skip
 _NAMES = (
     "general.name", "general.basename", "card.model_name", "card.title", "config._name_or_path", "modelspec.title",
-    "general.base_model.0.name", "metadata.name", "general.description",
+    "general.base_model.0.name", "metadata.display_name", "metadata.name", "general.description",
     "clip.projector_type", "clip.vision.projector_type",
     "clip.audio.projector_type", "description", "onnx.graph",
 )  # fmt: skip

@@ -76,7 +76,7 @@ def numbers(inspection: Inspection, index: NameIndex, name: str) -> Numbers:
     weights = Counter({dtype: number for dtype, number in counted.items() if dtype not in _INDICES}) or counted
     quantization = _quantization(inspection, weights, endings | counted.keys(), name)
     unpacked = _unpacked(inspection, quantization)
-    parameters = counted.total() - counted["BOOL"] if unpacked is None else unpacked
+    parameters = counted.total() if unpacked is None else unpacked
     return Numbers(_precision(inspection, weights), quantization, parameters)
 
 

@@ -78,8 +78,8 @@ def test_quantisation_is_named_and_packed_weights_are_counted_for_what_they_are(
     assert (found.quantization, found.parameters) == (quantization, parameters)
 
 
-def test_masks_are_no_parameters() -> None:
-    assert told({"a": ("F32", (4, 4)), "mask": ("BOOL", (9, 9))}).parameters == 16
+def test_every_element_that_is_stored_counts_as_model_sites_count_them() -> None:
+    assert told({"a": ("F32", (4, 4)), "mask": ("BOOL", (2, 2))}).parameters == 20
 
 
 LORA = {"lora_unet_a.lora_down.weight": ("F16", (8, 320)), "lora_unet_a.lora_up.weight": ("F16", (320, 8))}
@@ -207,3 +207,20 @@ def test_a_name_decides_between_what_the_tensors_leave_open() -> None:
     for name, base in (("vae.safetensors", "sd15"), ("sdxl_vae.safetensors", "sdxl"), ("flux_vae.safetensors", "sd15")):
         verdict = weigh.classify(Inspection("safetensors", 10**8, tensors=tensors), name, book(), 0.5).verdict
         assert (name, verdict.type, verdict.base) == (name, "vae", base)
+
+
+def test_what_a_user_wrote_in_metadata_json_goes_first() -> None:
+    found = told(
+        metadata__license="custom",
+        metadata__language_support="en, es",
+        metadata__tags="safe",
+        metadata__use_cases="customer_support",
+        metadata__specialized_domains="legal",
+        metadata__description="For the desk.",
+        metadata__base_model="meta-llama/Llama-2-7b",
+        card__license="mit",
+        card__tags="chat",
+    )
+    assert (found.license, found.languages, found.description) == ("custom", ("en", "es"), "For the desk.")
+    assert found.tags == ("chat", "safe", "customer_support", "legal")
+    assert found.base_models == ("meta-llama/Llama-2-7b",)
