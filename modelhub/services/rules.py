@@ -103,7 +103,9 @@ class RuleDesk:
             held = {row[KEYS[table]] for row in own[table]}
             there = [row[KEYS[table]] for row in found if row[KEYS[table]] in held]
             if there and not replace:
-                raise Conflict(f"You have a rule {there[0]!r} in {table}.", hint="Use --replace, or `modelhub rules edit`.")
+                raise Conflict(
+                    f"You have a rule {there[0]!r} in {table}.", hint="Use --replace, or `modelhub rules edit`."
+                )
         self._check(rows, where)
         if not dry_run:
             self._rules.put(rows)
