@@ -134,7 +134,7 @@ class RuleBook:
         if asked is None:
             asked = self._by_container[container] = _asked_of(container, self.architectures)
         needed = (asked.by_part[part] for part in asked.by_part.keys() & parts)
-        chosen = sorted(place for places in (asked.always, *needed) for place in places)
+        chosen = sorted({place for places in (asked.always, *needed) for place in places})
         return {self.architectures[place].key: self.architectures[place] for place in chosen}
 
     @cached_property
@@ -162,10 +162,26 @@ def _asked_of(container: str, rules: Sequence[ArchitectureRule]) -> _Asked:
         when = rule.when
         if when.container and container not in when.container:
             continue
-        needed = [one for one in when.all if isinstance(one, str)] + [glob for glob, _ in when.shapes]
-        part = max((necessary_part(glob) for glob in needed), key=len, default="")
-        (asked.by_part.setdefault(part, []) if part else asked.always).append(place)
+        parts = _needed(when)
+        for part in parts:
+            asked.by_part.setdefault(part, []).append(place)
+        if not parts:
+            asked.always.append(place)
     return asked
+
+
+def _needed(when: Conditions) -> frozenset[str]:
+    """Parts of names of which a file must have one for the conditions to hold; none if nothing can be said."""
+    ways = [_needed(one) if isinstance(one, Conditions) else _part(one) for one in when.any]
+    told = [_part(one) if isinstance(one, str) else _needed(one) for one in when.all]
+    told += [_part(glob) for glob, _ in when.shapes]
+    told.append(frozenset().union(*ways) if all(ways) else frozenset())
+    return max(told, key=lambda parts: min(map(len, parts), default=0))
+
+
+def _part(glob: str) -> frozenset[str]:
+    part = necessary_part(glob)
+    return frozenset((part,)) if part else frozenset()
 
 
 def build(rows: Rows, digest: str) -> RuleBook:
