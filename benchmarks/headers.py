@@ -1,5 +1,6 @@
 """Inspecting and classifying without hashing: files a second, growth with their number, and a large vocabulary."""
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -28,7 +29,7 @@ def classify(folder: Path) -> None:
     settings = config.load({})
     judge = Judge(settings.confidence_threshold)
     for path in model_files([str(folder)], settings):
-        judge.file(path)
+        judge.named(path, os.path.basename(path))
 
 
 def main() -> bool:
@@ -48,8 +49,8 @@ def main() -> bool:
         }
         path = build.gguf(place / "vocabulary.gguf", pairs)
         judge = Judge(0.5)
-        judge.file(str(path))
-        ours, library = best(lambda: judge.file(str(path))), best(lambda: gguf.GGUFReader(path), rounds=1)
+        judge.named(str(path), path.name)
+        ours, library = best(lambda: judge.named(str(path), path.name)), best(lambda: gguf.GGUFReader(path), rounds=1)
         print(f"GGUF with {VOCABULARY} tokens and {MERGES} merges: ours {ours:.3f} s, gguf.GGUFReader {library:.2f} s")
         kept &= verdict("the same, seconds", ours, "<= 0.1", kept=ours <= 0.1)
         kept &= verdict("the same, library/ours", library / ours, "> 1", kept=library > ours)

@@ -52,10 +52,8 @@ def _kind(kinds: Kinds, metadata: Mapping[str, MetaValue]) -> str:
     if metadata.get("adapter.use_dora") is True:
         return "dora"
     found = next((kind for kind, endings in _KINDS if any(name.endswith(endings) for name in kinds)), "")
-    if not found and stated:
-        return stated
-    if found:
-        return found
+    if found or stated:
+        return found or stated
     spatial = any(
         len(tensor.shape) == _CONVOLUTION and max(tensor.shape[2:]) > 1
         for name, (_, tensor) in kinds.items()

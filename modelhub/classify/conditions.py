@@ -101,16 +101,14 @@ class Conditions:
         yield from (wanted for _, wanted in self.metadata)
         if self.regex is not None:
             yield self.regex
-        for inner in (*self.all, *self.any, *self.none):
-            if isinstance(inner, Conditions):
-                yield from inner.patterns()
+        for inner in self._inner():
+            yield from inner.patterns()
 
     def metadata_keys(self) -> Iterator[str]:
         """All keys of the metadata that it asks about, in inner conditions too."""
         yield from (key for key, _ in self.metadata)
-        for inner in (*self.all, *self.any, *self.none):
-            if isinstance(inner, Conditions):
-                yield from inner.metadata_keys()
+        for inner in self._inner():
+            yield from inner.metadata_keys()
 
     @property
     def reads_tensors(self) -> bool:
@@ -123,9 +121,12 @@ class Conditions:
     @property
     def tensors_alone(self) -> bool:
         """Whether nothing but tensors is asked about."""
-        inner = [one for one in (*self.all, *self.any, *self.none) if isinstance(one, Conditions)]
         told = (self.metadata, self.files, self.container)
-        return self.reads_tensors and not any(told) and all(one.tensors_alone for one in inner)
+        return self.reads_tensors and not any(told) and all(one.tensors_alone for one in self._inner())
+
+    def _inner(self) -> "Iterator[Conditions]":
+        """The conditions among its branches."""
+        return (one for one in (*self.all, *self.any, *self.none) if isinstance(one, Conditions))
 
 
 def parse(given: Any, *, depth: int = 0) -> Conditions:

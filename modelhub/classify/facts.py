@@ -6,7 +6,7 @@ from modelhub.classify import adapters, categories, described
 from modelhub.classify.globs import NameIndex
 from modelhub.classify.quantization import numbers
 from modelhub.classify.rulebook import RuleBook
-from modelhub.core.types import Facts, Inspection, MetaValue
+from modelhub.core.types import CHAT_FEATURES, Facts, Inspection, MetaValue
 
 _ARCHITECTURES = (
     "general.architecture", "modelspec.architecture", "config.architectures", "config.model_type",
@@ -17,7 +17,6 @@ _CONTEXT = (
     "max_target_positions", "context_length", "max_seqlen",
 )  # fmt: skip
 _VOCABULARY = ("tokenizer.ggml.tokens.length", "config.vocab_size", "config.text_config.vocab_size")
-_CHAT = "chat.features"
 
 
 def gather(inspection: Inspection, name: str, names: NameIndex, model_type: str, book: RuleBook) -> Facts:
@@ -45,7 +44,7 @@ def gather(inspection: Inspection, name: str, names: NameIndex, model_type: str,
         base_models=described.base_models(metadata),
         datasets=described.datasets(metadata),
         vocabulary_size=next((found for key in _VOCABULARY if (found := _whole(metadata.get(key)))), 0),
-        chat_template=_CHAT in metadata,
+        chat_template=CHAT_FEATURES in metadata,
         adapter=adapters.adapter(inspection, names, model_type),
     )
 

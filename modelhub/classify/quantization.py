@@ -83,8 +83,7 @@ def numbers(inspection: Inspection, index: NameIndex, name: str) -> Numbers:
 def _precision(inspection: Inspection, counted: Counter[str]) -> str:
     """The dtype of most elements, with a second one of notable share. Of a quantised GGUF there is none to tell."""
     if not counted:
-        stated = str(inspection.metadata.get("config.torch_dtype") or inspection.metadata.get("config.dtype") or "")
-        return {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}.get(stated, "")
+        return _PRECISION.get(_stated_dtype(inspection.metadata), "")
     ranked = counted.most_common(2)
     main = ranked[0][0]
     if inspection.container in ("gguf", "split_gguf") and main not in _FLOATS:
@@ -162,10 +161,11 @@ def _by_tensors(told: set[str], main: str, metadata: Mapping[str, MetaValue]) ->
         return "FP8-scaled" if told & {"scale_weight", "scaled_fp8", "weight_scale"} else "FP8"
     if main in ("I8", "U8"):
         return "INT8"
-    return main if main in _FLOATS else _undescribed(metadata)
+    return main if main in _FLOATS else _stated_dtype(metadata)
 
 
-def _undescribed(metadata: Mapping[str, MetaValue]) -> str:
+def _stated_dtype(metadata: Mapping[str, MetaValue]) -> str:
+    """The dtype that config.json states."""
     stated = str(metadata.get("config.torch_dtype") or metadata.get("config.dtype") or "")
     return {"float32": "F32", "float16": "F16", "bfloat16": "BF16"}.get(stated, "")
 

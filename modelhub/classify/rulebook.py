@@ -1,7 +1,7 @@
 """Rules as data: plain rows, from the seed files or from classification.db, made ready for use.
 
-A row that cannot be right (an unknown condition, a bad pattern) is told with its table and key; a circle of
-precedence is refused. The same rows load whether or not there is a hub.
+A row of the user's that cannot be right (an unknown condition, a bad pattern, a circle of precedence) is left out and
+told with its table and key; one of ours is refused. The same rows load whether or not there is a hub.
 """
 
 import json
@@ -18,8 +18,7 @@ from modelhub.core.errors import ConfigInvalid
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
-Table = Sequence[Row]
-Rows = Mapping[str, Table]
+Rows = Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True, slots=True)

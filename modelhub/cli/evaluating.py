@@ -8,7 +8,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
-from modelhub.cli.scanning import judge_of
+from modelhub.cli.scanning import judging
 from modelhub.core.errors import Conflict, from_os_error
 from modelhub.core.names import printable
 from modelhub.services import evaluate as evaluation
@@ -24,11 +24,9 @@ from modelhub.services.judge import require_exists
 @click.pass_obj
 def evaluate(session: Session, path: str, blind: bool, misses: int) -> int:
     """Judge models whose labels are known, and say how many were right and how sure."""
-    judge, hub = judge_of(output.settings(session))
-    task = evaluation.evaluate(judge, Path(require_exists(path)), blind=blind)
-    found, _ = output.follow(task, session, output.say_problem)
-    if hub is not None:
-        hub.close()
+    with judging(output.settings(session)) as judge:
+        task = evaluation.evaluate(judge, Path(require_exists(path)), blind=blind)
+        found, _ = output.follow(task, session, output.say_problem)
     if session.json:
         output.write_json(output.result_line(found))
     elif not session.quiet:

@@ -168,7 +168,8 @@ def _say_details(details: ModelDetails) -> None:
         facts += [
             (file.role, f"{file.sha256[:10]}  {output.size(file.size):>9}  {file.name}") for file in details.files
         ]
-    for file in details.files[:1] if len(details.files) == 1 else ():
+    elif details.files:
+        file = details.files[0]
         facts += [("sha256", file.sha256), ("blake3", file.blake3), ("autov2", file.sha256[:10].upper())]
     facts += [("stored at", details.path)]
     facts += [

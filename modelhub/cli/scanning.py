@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -128,27 +129,25 @@ def _summary(summary: ScanSummary) -> str:
 def classify(session: Session, paths: Sequence[str]) -> int:
     """Say what each file is, or each model in a folder. Uses a hub's own rules if there is a hub."""
     settings = output.settings(session)
-    judge, hub = judge_of(settings)
     troubles = 0
     rows = []
     roots = [require_exists(path) for path in paths]
-    for path in _models_or_roots(roots, settings):
-        try:
-            classified = judge.at(path)
-        except ModelHubError as error:
-            output.told(f"! {error.message} {error.hint}")
-            troubles += 1
-            continue
-        state = classified.inspection.state
-        if state in ("broken", "unsafe"):
-            troubles += 1
-            output.told(f"! {state}: {path}: {classified.inspection.message}")
-        if session.json:
-            output.write_json(classified_fields(path, classified))
-        else:
-            rows.append(_classified_row(path, classified))
-    if hub is not None:
-        hub.close()
+    with judging(settings) as judge:
+        for path in _models_or_roots(roots, settings):
+            try:
+                classified = judge.at(path)
+            except ModelHubError as error:
+                output.told(f"! {error.message} {error.hint}")
+                troubles += 1
+                continue
+            state = classified.inspection.state
+            if state in ("broken", "unsafe"):
+                troubles += 1
+                output.told(f"! {state}: {path}: {classified.inspection.message}")
+            if session.json:
+                output.write_json(classified_fields(path, classified))
+            else:
+                rows.append(_classified_row(path, classified))
     if rows:
         output.table(("type", "base", "sub-type", "sure", "format", "precision", "name"), rows, right=("sure",))
     return output.WITH_PROBLEMS if troubles else 0
@@ -165,12 +164,14 @@ def _models_or_roots(roots: Sequence[str], settings: Settings) -> Iterator[str]:
             yield root
 
 
-def judge_of(settings: Settings) -> tuple[Judge, Hub | None]:
-    """The rules of the hub, if there is one, else those that are shipped and the user's own."""
+@contextmanager
+def judging(settings: Settings) -> Iterator[Judge]:
+    """A judge by the rules of the hub, if there is one, else by those that are shipped and the user's own."""
     if HubPlaces(settings.hub).library.exists():
-        hub = open_hub(settings)
-        return hub.judge, hub
-    return Judge(settings.confidence_threshold, folders=(user_rules(os.environ),)), None
+        with open_hub(settings) as hub:
+            yield hub.judge
+    else:
+        yield Judge(settings.confidence_threshold, folders=(user_rules(os.environ),))
 
 
 def classified_fields(path: str, classified: Classified) -> dict[str, Any]:
@@ -235,11 +236,9 @@ def explain(session: Session, model: str) -> int:
     """Show all the evidence for what MODEL is: a model of the hub, or a file or folder."""
     settings = output.settings(session)
     if os.path.exists(os.path.expanduser(model)):
-        judge, hub = judge_of(settings)
         path = require_exists(model)
-        classified = judge.at(path)
-        if hub is not None:
-            hub.close()
+        with judging(settings) as judge:
+            classified = judge.at(path)
         if session.json:
             output.write_json(classified_fields(path, classified))
         else:

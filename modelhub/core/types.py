@@ -24,6 +24,9 @@ NOT_A_MODEL = "not_a_model"
 FILE_TYPE_NAME = "modelhub.file_type"
 """Key that the GGUF reader adds to a file's own: the usual name of the number in `general.file_type`."""
 
+CHAT_FEATURES = "chat.features"
+"""Key that readers add for what a model's chat template can express."""
+
 
 @dataclass(frozen=True, slots=True)
 class Digests:

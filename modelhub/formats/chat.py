@@ -1,8 +1,5 @@
 """Chat templates: never run, only looked at for what they can express."""
 
-FEATURES = "chat.features"
-"""Key that readers add for what a model's chat template can express."""
-
 _MARKS = {
     "tools": ("tools", "tool_call", "function_call", "available_tools"),
     "thinking": ("<think>", "enable_thinking", "reasoning_content", "<|channel|>analysis", "<seed:think>", "[THINK]"),

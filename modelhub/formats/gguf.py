@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import BinaryIO
 
-from modelhub.core.types import FILE_TYPE_NAME, MetaValue, Tensor
+from modelhub.core.types import CHAT_FEATURES, FILE_TYPE_NAME, MetaValue, Tensor
 from modelhub.formats import chat
 from modelhub.formats.broken import BrokenFile
 from modelhub.formats.ggml_types import FILE_TYPES, TENSOR_TYPES
@@ -122,7 +122,7 @@ class _Walk:
         if isinstance(stated, int) and stated in FILE_TYPES:
             metadata[FILE_TYPE_NAME] = FILE_TYPES[stated]
         if metadata.get(_TEMPLATE):
-            metadata[chat.FEATURES] = chat.features(str(metadata[_TEMPLATE]))
+            metadata[CHAT_FEATURES] = chat.features(str(metadata[_TEMPLATE]))
         return tensors, metadata
 
     def _counts(self) -> tuple[int, int]:

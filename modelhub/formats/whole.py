@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from modelhub.core.types import Inspection, MetaValue, State, Tensor
+from modelhub.core.types import CHAT_FEATURES, Inspection, MetaValue, State, Tensor
 from modelhub.formats import chat, onnx, openvino, plain_yaml
 from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
 from modelhub.formats.inspect import inspect
@@ -151,7 +151,7 @@ def _described(bundle: Bundle, folder: Folder) -> Iterator[tuple[str, MetaValue]
         yield "tokenizer.present", True
     template = _chat_template(folder)
     if template:
-        yield chat.FEATURES, chat.features(template)
+        yield CHAT_FEATURES, chat.features(template)
     for component in _main_components(bundle) if bundle.kind == "diffusers" else ():
         yield from _flat("config", folder.json(f"{component}/config.json"))
     yield from _card(folder.text("README.md"))

@@ -39,16 +39,13 @@ class Judge:
             rows, digest = shipped.rows, shipped.digest
         else:
             rows, digest = self.rules.rows()
+        rows, wrong = rule_rows.sound(rows)
         own, problems = rule_files.folder_rows(self.folders)
         if own or problems:
             rows = {table: rule_files.over(table, found, own.get(table, ())) for table, found in rows.items()}
             digest = rule_files.digest(digest, own)
-        kept: dict[str, rulebook.Table] = {}
-        for table, found in rows.items():
-            kept[table], wrong = rule_rows.sound(table, found)
-            problems += wrong
-        book = rulebook.build(kept, digest)
-        return replace(book, problems=(*problems, *book.problems))
+        book = rulebook.build(rows, digest)
+        return replace(book, problems=(*problems, *wrong, *book.problems))
 
     def stream(self, stream: BinaryIO, size: int, name: str, known: Sequence[External] = ()) -> Classified:
         """Judge an open file of `size` bytes that is called `name`."""
@@ -66,9 +63,9 @@ class Judge:
 
     def either(self, unit: Unit) -> Classified:
         """Judge a model of one file or of several, with what other programs wrote beside it."""
-        return (
-            self.unit(unit) if unit.is_composite else self.named(unit.lead, os.path.basename(unit.lead), unit.sidecars)
-        )
+        if unit.is_composite:
+            return self.unit(unit)
+        return self.named(unit.lead, os.path.basename(unit.lead), unit.sidecars)
 
     def at(self, path: str) -> Classified:
         """What the file or folder at `path` is, with the files that make up one model with it."""
@@ -80,12 +77,11 @@ class Judge:
         except OSError as error:
             raise from_os_error(error, printable(path)) from error
 
-    def file(self, path: str) -> Classified:
-        """What the file at `path` is. Raises NotFound or Unreadable; a damaged file is a verdict, not an error."""
-        return self.named(path, os.path.basename(path))
-
     def named(self, path: str, name: str, known: Sequence[External] = ()) -> Classified:
-        """As `file`, for a file that is called `name` whatever its path says."""
+        """What the file at `path` is, called `name` whatever its path says.
+
+        Raises NotFound or Unreadable; a damaged file is a verdict, not an error.
+        """
         try:
             if not stat.S_ISREG(os.stat(path).st_mode):
                 raise Unreadable(f"{printable(path)} is not a regular file.", hint="Name a model file or a folder.")

@@ -289,12 +289,12 @@ class Models:
                 continue
             try:
                 listed = [(file.name, file.path, file.size, file.role) for file in placed[model.id] if file.path]
-                unit, told = stored_unit(model.filename, listed), known.get(model.id, ())
+                told = known.get(model.id, ())
                 if model.sha256 == files[0].sha256:
-                    every = (*told, *unit.sidecars)
-                    judged[model.id] = self._judge.named(files[0].path, model.filename, every)
+                    beside = stored_unit(model.filename, listed).sidecars if len(listed) > 1 else ()
+                    judged[model.id] = self._judge.named(files[0].path, model.filename, (*told, *beside))
                 else:
-                    judged[model.id] = self._judge.unit(unit, told)
+                    judged[model.id] = self._judge.unit(stored_unit(model.filename, listed), told)
             except ModelHubError as error:
                 problems.append(Problem.of(error, item=model.filename, sha256=model.sha256))
         return judged, problems

@@ -217,7 +217,7 @@ class RuleDesk:
     def _check(self, new: Mapping[str, Sequence[Row]], where: str) -> None:
         """Whether a book can be made of the rules in force with these over them, and they name what there is."""
         rows, digest = self._rules.rows()
-        rows = {table: rule_rows.sound(table, found)[0] for table, found in rows.items()}
+        rows, _ = rule_rows.sound(rows)
         named = {table: [row | {"origin": "user"} for row in found] for table, found in new.items()}
         book = rulebook.build(
             {table: rule_files.over(table, found, named.get(table, ())) for table, found in rows.items()}, digest

@@ -5,6 +5,8 @@ from typing import Any
 
 from modelhub.core.names import printable
 
+Row = Mapping[str, Any]
+
 _LONGEST_NAME = 200
 _LONGEST_TEXT = 20_000
 _MOST_BYTES = 1 << 50
@@ -90,7 +92,7 @@ _COLUMNS: Mapping[str, Mapping[str, Callable[[Any], str]]] = {
 }  # fmt: skip
 
 
-def wrong(table: str, row: Mapping[str, Any]) -> str:
+def wrong(table: str, row: Row) -> str:
     """What is wrong with a row, as the end of a sentence; empty if nothing is."""
     for column, check in _COLUMNS[table].items():
         told = check(row.get(column))
@@ -101,15 +103,16 @@ def wrong(table: str, row: Mapping[str, Any]) -> str:
     return ""
 
 
-def sound(table: str, rows: Iterable[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], list[str]]:
-    """The rows without those of the user's that cannot be right, and a sentence about each of these."""
-    kept: list[Mapping[str, Any]] = []
+def sound(rows: Mapping[str, Iterable[Row]]) -> tuple[dict[str, list[Row]], list[str]]:
+    """The rows by table without those of the user's that cannot be right, and a sentence about each of these."""
+    kept: dict[str, list[Row]] = {table: [] for table in rows}
     problems: list[str] = []
-    for row in rows:
-        told = wrong(table, row) if row.get("origin") == "user" else ""
-        if told:
-            name = row.get("key") or row.get("name") or row.get("method") or row.get("model_type") or row.get("id")
-            problems.append(f"{row.get('file') or table}, rule {printable(str(name))!r}: {told}.")
-        else:
-            kept.append(row)
+    for table, found in rows.items():
+        for row in found:
+            told = wrong(table, row) if row.get("origin") == "user" else ""
+            if told:
+                name = row.get("key") or row.get("name") or row.get("method") or row.get("model_type") or row.get("id")
+                problems.append(f"{table}, rule {printable(str(name))!r}: {told}.")
+            else:
+                kept[table].append(row)
     return kept, problems

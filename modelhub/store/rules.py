@@ -61,7 +61,7 @@ class Rules:
         with self._database.write() as connection:
             for table, found in rows.items():
                 for row in found:
-                    _put_own(connection, table, row)
+                    _upsert(connection, table, row, "user")
 
     def remove(self, table: str, key: str) -> bool:
         """Take the user's row of that key away; whether there was one."""
@@ -87,15 +87,17 @@ def _every(connection: Connection, table: str) -> list[Row]:
     return [dict(row) for row in connection.exec_driver_sql(query).mappings()]
 
 
-def _put_own(connection: Connection, table: str, row: Row) -> None:
+def _upsert(connection: Connection, table: str, row: Row, origin: str) -> Row:
+    """Write a row as the user's or ours, over that of the same key; the row as it stands now, without a checksum."""
     names = [name for name in row if name not in ("id", "created_at", "origin", "checksum", "enabled", "file")]
-    marks = ", ".join(f"{name} = excluded.{name}" for name in (*names, "enabled"))
+    marks = ", ".join(f"{name} = excluded.{name}" for name in (*names, "enabled", "checksum"))
     insert = text(
         f"INSERT INTO {table} ({', '.join(names)}, enabled, origin, checksum)"
-        f" VALUES ({', '.join(f':{name}' for name in names)}, :enabled, 'user', '')"
-        f" ON CONFLICT ({KEYS[table]}, origin) DO UPDATE SET {marks}"
+        f" VALUES ({', '.join(f':{name}' for name in names)}, :enabled, '{origin}', '')"
+        f" ON CONFLICT ({KEYS[table]}, origin) DO UPDATE SET {marks} RETURNING *"
     )
-    connection.execute(insert, {name: row[name] for name in names} | {"enabled": row.get("enabled", True)})
+    values = {name: row[name] for name in names} | {"enabled": row.get("enabled", True)}
+    return dict(connection.execute(insert, values).mappings().one())
 
 
 def _seed_digest(connection: Connection) -> str:
@@ -126,7 +128,7 @@ def _replace(connection: Connection, new: Seed) -> None:
         _keep_changed_by_hand(connection, table)
         shipped = {row[key] for row in new.rows[table]}
         for row in new.rows[table]:
-            _put(connection, table, key, row)
+            _put(connection, table, row)
         for (name,) in connection.execute(text(f"SELECT {key} FROM {table} WHERE origin = 'seed'")).all():
             if name not in shipped:
                 where = f"WHERE origin = 'seed' AND {key} = :name"
@@ -145,14 +147,7 @@ def _keep_changed_by_hand(connection: Connection, table: str) -> None:
             connection.execute(own, {"id": row["id"]})
 
 
-def _put(connection: Connection, table: str, key: str, row: Row) -> None:
-    names = list(row)
-    assignments = ", ".join(f"{name} = excluded.{name}" for name in (*names, "enabled", "checksum"))
-    insert = text(
-        f"INSERT INTO {table} ({', '.join(names)}, enabled, origin, checksum)"
-        f" VALUES ({', '.join(f':{name}' for name in names)}, 1, 'seed', '')"
-        f" ON CONFLICT ({key}, origin) DO UPDATE SET {assignments} RETURNING *"
-    )
-    stored = connection.execute(insert, row).mappings().one()
+def _put(connection: Connection, table: str, row: Row) -> None:
+    stored = _upsert(connection, table, row, "seed")
     mark = text(f"UPDATE {table} SET checksum = :checksum WHERE id = :id")
-    connection.execute(mark, {"checksum": _checksum(dict(stored)), "id": stored["id"]})
+    connection.execute(mark, {"checksum": _checksum(stored), "id": stored["id"]})
