@@ -8,7 +8,7 @@ from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
 from modelhub.core.deployment import Conflict, MakeLink, Plan, RemoveLink, Skip, Step
 from modelhub.core.types import Model
-from modelhub.services.deploy import Deployed
+from modelhub.services.applying import Deployed
 from modelhub.services.hub import Hub, open_hub
 
 

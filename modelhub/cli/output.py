@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 import click
 
 from modelhub.cli.app import Session
-from modelhub.core import config
+from modelhub.core import config, names
 from modelhub.core.config import Settings
 from modelhub.core.events import TROUBLE, Event, FileSeen, Problem, Progress, Result, Task
 from modelhub.core.names import human_size, is_utf8, printable, storable
@@ -50,6 +50,8 @@ def plain(value: Any) -> Any:
         return plain({"kind": kind} | value._asdict() if kind else value._asdict())
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
+    if isinstance(value, bytes):
+        return storable(value.decode("utf-8", "surrogateescape"))
     return value if isinstance(value, int | float | bool | None) else storable(str(value))
 
 
@@ -117,18 +119,9 @@ def percent(value: float) -> str:
 
 def parse_size(text: str) -> int:
     """``2G``, ``500MB``, ``1.5 GiB`` or plain bytes."""
-    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-    cleaned = text.strip().lower().removesuffix("b").strip()
-    binary = cleaned.endswith("i")
-    cleaned = cleaned.removesuffix("i").strip()
-    number, unit = (cleaned[:-1], cleaned[-1]) if cleaned[-1:].isalpha() else (cleaned, "")
-    try:
-        factor = units[unit] if not binary else 1024 ** (list(units).index(unit))
-        value = int(float(number) * factor)
-    except (KeyError, ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{text!r} is no size; write 500MB, 2G or a number of bytes.") from error
-    if value < 0:
-        raise click.BadParameter("A size cannot be negative.")
+    value = names.parse_size(text)
+    if value is None:
+        raise click.BadParameter(f"{text!r} is no size; write 500MB, 2G or a number of bytes.")
     return value
 
 

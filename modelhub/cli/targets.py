@@ -22,7 +22,7 @@ def targets(context: click.Context) -> int:
 def list_targets(session: Session) -> int:
     """List the targets."""
     with open_hub(output.settings(session)) as hub:
-        found = hub.deployment.targets()
+        found = hub.targets.all()
     if session.json:
         output.write_json({"targets": found})
     else:
@@ -46,7 +46,7 @@ def add(session: Session, name: str, path: str, app: str, display_name: str, dis
     """Add a target NAME at PATH; its app gives it its folders."""
     settings = output.settings(session)
     with preview_hub(settings) if dry_run else open_hub(settings) as hub:
-        make = hub.deployment.preview_target if dry_run else hub.deployment.add_target
+        make = hub.targets.preview if dry_run else hub.targets.add
         return _say(session, make(name, path, app=app, display_name=display_name, enabled=not disabled))
 
 
@@ -58,7 +58,7 @@ def add(session: Session, name: str, path: str, app: str, display_name: str, dis
 def edit(session: Session, name: str, path: str, display_name: str) -> int:
     """Change the path or the shown name of target NAME."""
     with open_hub(output.settings(session)) as hub:
-        return _say(session, hub.deployment.change_target(name, path=path, display_name=display_name))
+        return _say(session, hub.targets.change(name, path=path, display_name=display_name))
 
 
 @targets.command()
@@ -68,7 +68,7 @@ def edit(session: Session, name: str, path: str, display_name: str) -> int:
 def enable(session: Session, name: str, path: str) -> int:
     """Deploy to target NAME from now on."""
     with open_hub(output.settings(session)) as hub:
-        return _say(session, hub.deployment.change_target(name, enabled=True, path=path))
+        return _say(session, hub.targets.change(name, enabled=True, path=path))
 
 
 @targets.command()
@@ -77,7 +77,7 @@ def enable(session: Session, name: str, path: str) -> int:
 def disable(session: Session, name: str) -> int:
     """Do not deploy to target NAME any more; its links stay."""
     with open_hub(output.settings(session)) as hub:
-        return _say(session, hub.deployment.change_target(name, enabled=False))
+        return _say(session, hub.targets.change(name, enabled=False))
 
 
 @targets.command()
@@ -86,7 +86,7 @@ def disable(session: Session, name: str) -> int:
 def remove(session: Session, name: str) -> int:
     """Forget target NAME. Undeploy it first."""
     with open_hub(output.settings(session)) as hub:
-        hub.deployment.remove_target(name)
+        hub.targets.remove(name)
     if session.json:
         output.write_json({"removed": name})
     elif not session.quiet:
@@ -106,9 +106,9 @@ def map_type(session: Session, name: str, model_type: str | None, folder: str | 
         raise click.UsageError("Name the folder too, or use --remove.")
     with open_hub(output.settings(session)) as hub:
         if model_type:
-            target = hub.deployment.map_type(name, model_type, None if removing else folder)
+            target = hub.targets.map_type(name, model_type, None if removing else folder)
         else:
-            target = hub.deployment.target(name)
+            target = hub.targets.get(name)
     if session.json:
         output.write_json(target)
     elif not session.quiet:

@@ -1,29 +1,131 @@
 """Where models go: apps, targets, links, and the plan that is shown before anything is done."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
-from modelhub.core.types import Sha256
+from modelhub.core.types import ModelFilter, Role, Sha256
+
+Method: TypeAlias = Literal["symlink", "hardlink", "reflink", "copy", "config", "native"]
+METHODS: tuple[Method, ...] = ("symlink", "hardlink", "reflink", "copy", "config", "native")
+"""How a target gets its models: a kind of link, a copy, the app's own configuration, or the app's own registry."""
+
+How: TypeAlias = Literal["symlink", "hardlink", "reflink", "copy", "write", "entry", "register"]
+"""What one file of a deployment is: a link, a copy, a small file of ours, an entry in an app's configuration,
+or a model made known to a running app."""
+COPIES: frozenset[How] = frozenset({"reflink", "copy"})
+
+Resolution: TypeAlias = Literal["keep", "skip", "rename", "adopt"]
+RESOLUTIONS: tuple[Resolution, ...] = ("keep", "skip", "rename", "adopt")
+"""What to do where a file of the user's stands: leave it and say so, leave it and be content, give our link another
+name, or take the file into the hub and link it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Models that a target's rule is about, and what becomes of them.
+
+    `names` are shell patterns over a file's name or its place in a tree, `folders` over the places it was found in.
+    `folder` and `name` are templates; empty: as if there were no rule.
+    """
+
+    when: ModelFilter
+    names: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    folder: str = ""
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigFile:
+    """The file in which an app is told where models are: its kind, and its place relative to a target's base."""
+
+    kind: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """How a running app is known: its usual ports, a question, and what only its answer has.
+
+    The answer has all `keys` (dots lead inwards), none of `lacks`, and fits the pattern `text`. One that `imitates`
+    answers the questions of others too, so it is asked first. `models` is the question for its list of models, `names`
+    their key in it; `refresh` are questions that make it look again.
+    """
+
+    ports: tuple[int, ...]
+    ask: str
+    keys: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
+    text: str = ""
+    imitates: bool = False
+    models: str = ""
+    names: str = ""
+    refresh: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An application that reads models from folders: data, not code.
+    """An application and what is known of it: data, not code.
 
-    `folders` maps a model type to the folder its files belong in, relative to the target's base.
+    `folders` maps a model type to the folder its files belong in, relative to a target's base; `rules` come before
+    it. `endings` are the names that the app lists, by type (``*`` for all others). `unique` says by what the app
+    tells models of a type apart (``stem`` or ``name``), whatever folder they are in. `refuses` are shell patterns of
+    names it hides. `layout` is how names are laid out: ``folders``, or one of `modelhub.apps.layouts`.
     """
 
     name: str
     display_name: str
-    default_path: str
-    folders: Mapping[str, str]
+    default_path: str = ""
+    folders: Mapping[str, str] = field(default_factory=dict)
     default_target: bool = False
+    rules: tuple[Rule, ...] = ()
+    endings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    formats: tuple[str, ...] = ()
+    naming: str = "{file}"
+    layout: str = "folders"
+    methods: tuple[Method, ...] = ("symlink", "hardlink", "reflink", "copy")
+    windows_methods: tuple[Method, ...] = ()
+    config: ConfigFile | None = None
+    unique: Mapping[str, str] = field(default_factory=dict)
+    exact_names: bool = False
+    own_folder: bool = False
+    companions: bool = True
+    refuses: tuple[str, ...] = ()
+    refresh: str = ""
+    hazards: tuple[str, ...] = ()
+    server: Server | None = None
+    marks: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    models: str = ""
+    not_possible: str = ""
+    origin: str = "shipped"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user set for one target. Empty: as the app's record says.
+
+    A model must fit one of `include`, if there are any, and none of `exclude`; of `rules` the first that fits decides.
+    `problem` says why what stands in the database cannot be right.
+    """
+
+    naming: str = ""
+    url: str = ""
+    config: str = ""
+    include: tuple[Rule, ...] = ()
+    exclude: tuple[Rule, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One installed app. From its creation on the rows in `folders` decide, not the app's record."""
+    """One installed app. From its creation on the rows in `folders` decide, not the app's record.
+
+    `method` is empty where the app's record and the file system decide.
+    """
 
     id: int
     name: str
@@ -32,95 +134,185 @@ class Target:
     enabled: bool
     app: str
     folders: Mapping[str, str] = field(default_factory=dict)
+    method: str = ""
+    options: Options = field(default_factory=Options)
+
+
+class Deployable(NamedTuple):
+    """As much of a model as a plan needs; there may be a hundred thousand. `size` in bytes."""
+
+    id: int
+    sha256: Sha256
+    filename: str
+    size: int
+    type: str
+    base: str
+    sub_type: str
+    variant: str
+    format: str
+    precision: str
+    quantization: str
+    architecture: str
+    parameters: int
+    license: str
+    primary: str
+    secondary: str
+    specialization: str
+    state: str
+    message: str
+    missing: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """One file of a model: its name in it, what it is to it, and where it can be read (empty if nowhere)."""
+
+    name: str
+    role: Role
+    path: str
+    sha256: Sha256
+    size: int
 
 
 class LinkFile(NamedTuple):
-    """One link on disk, and what it points to."""
+    """One link, file or entry at `path`, and what it leads to.
+
+    `content` is what a file of ours holds. `was` is where a link of ours at this place points now, if it is to be
+    replaced. A `shared` one is named by its content, so that others may use it too; one that goes `along` stays away
+    where something stands already. `stamp` tells a copy of ours from what somebody put in its place.
+    """
 
     path: str
     source: str
     sha256: Sha256
+    how: How = "symlink"
+    content: bytes = b""
+    was: str = ""
+    shared: bool = False
+    stamp: str = ""
+    along: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """A deployed model, or one we were about to deploy: `path` is the link of the file that stands for it, `source`
     what it points to. `more` are the links of its other files.
     """
 
     model_id: int
     target_id: int
-    path: str
-    source: str
     deployed: bool
-    sha256: Sha256
-    more: tuple[LinkFile, ...] = ()
+    files: tuple[LinkFile, ...]
 
     @property
-    def files(self) -> tuple[LinkFile, ...]:
-        return (LinkFile(self.path, self.source, self.sha256), *self.more)
+    def path(self) -> str:
+        return self.files[0].path
+
+    @property
+    def source(self) -> str:
+        return self.files[0].source
+
+    @property
+    def sha256(self) -> Sha256:
+        return self.files[0].sha256
 
 
-@dataclass(frozen=True, slots=True)
-class MakeLink:
+class MakeLink(NamedTuple):
     """`size` is that of the whole model in bytes; `more` are the links of its other files."""
 
-    kind: ClassVar[str] = "make_link"
     target: str
     model_id: int
     sha256: Sha256
     path: str
     source: str
     size: int
-    more: tuple[LinkFile, ...] = ()
+    how: How = "symlink"
+    files: tuple[LinkFile, ...] = ()
 
     @property
-    def files(self) -> tuple[LinkFile, ...]:
-        return (LinkFile(self.path, self.source, self.sha256), *self.more)
+    def kind(self) -> str:
+        return "make_link"
+
+    @property
+    def replaces(self) -> bool:
+        return any(file.was for file in self.files)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveLink:
+class RemoveLink(NamedTuple):
     """`folders` were made for these links alone and go if they are empty then, the deepest first."""
 
-    kind: ClassVar[str] = "remove_link"
     target: str
     model_id: int
     path: str
     source: str
     because: str
-    more: tuple[LinkFile, ...] = ()
+    files: tuple[LinkFile, ...] = ()
     folders: tuple[str, ...] = ()
 
     @property
-    def files(self) -> tuple[tuple[str, str], ...]:
-        return ((self.path, self.source), *((file.path, file.source) for file in self.more))
+    def kind(self) -> str:
+        return "remove_link"
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """Nothing to do for this model; `code` is ``linked`` where all is well already."""
 
-    kind: ClassVar[str] = "skip"
     target: str
     model_id: int
     name: str
     code: str
     because: str
 
+    @property
+    def kind(self) -> str:
+        return "skip"
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """Something of the user's stands where a link should go. It is never touched."""
+    """Something of the user's stands where a link should go. It is never touched, unless it is to be adopted.
+
+    `resolutions` can be chosen, `resolution` was.
+    """
 
     kind: ClassVar[str] = "conflict"
     target: str
     model_id: int
     path: str
     by: str
+    resolutions: tuple[Resolution, ...] = ("keep", "skip", "rename")
+    resolution: Resolution = "keep"
 
 
-Step: TypeAlias = MakeLink | RemoveLink | Skip | Conflict
+@dataclass(frozen=True, slots=True)
+class WriteConfig:
+    """The app's configuration, or a file of ours beside the models, as it is to be.
+
+    `before` is the SHA-256 of what stands there (empty: nothing); `content` is None where the file is to go. `folders`
+    must exist before it is written; what is taken out goes `first`, before any link.
+    """
+
+    kind: ClassVar[str] = "write_config"
+    target: str
+    path: str
+    before: str
+    content: bytes | None
+    because: str
+    first: bool = False
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What one should know of a target before anything is written."""
+
+    kind: ClassVar[str] = "note"
+    target: str
+    code: str
+    message: str
+
+
+Step: TypeAlias = MakeLink | RemoveLink | Skip | Conflict | WriteConfig | Note
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +320,7 @@ class Plan:
     """What a deployment would change. Computing it touches nothing."""
 
     steps: tuple[Step, ...]
+    what: str = "deploy"
 
     @property
     def links(self) -> tuple[MakeLink, ...]:
@@ -146,14 +339,57 @@ class Plan:
         return tuple(step for step in self.steps if isinstance(step, Conflict))
 
     @property
+    def configs(self) -> tuple[WriteConfig, ...]:
+        return tuple(step for step in self.steps if isinstance(step, WriteConfig))
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        return tuple(step for step in self.steps if isinstance(step, Note))
+
+    @property
     def bytes_saved(self) -> int:
         """What copies instead of links would have cost, in bytes."""
-        return sum(step.size for step in self.links)
+        return sum(step.size for step in self.links if step.how not in COPIES)
+
+    @property
+    def bytes_copied(self) -> int:
+        return sum(step.size for step in self.links if step.how in COPIES)
+
+
+class Place(NamedTuple):
+    """Where a model may go: the folder of its type, its files, and the paths that must be free for them."""
+
+    folder: str
+    files: list[LinkFile]
+    top: list[str]
+
+
+class Layout(Protocol):
+    """How one target lays its models out on disk. Pure: it looks at nothing."""
+
+    def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
+        """Why the app cannot use the model, as a code and words; None if it can."""
+
+    def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
+        """Where the model may go, the best place first."""
+
+
+class Registry(Protocol):
+    """A running app that is told of its models, and keeps its own list of them."""
+
+    def register(self, path: str, name: str) -> Iterator[str]:
+        """Make the model at `path` known where it lies; words on how it goes. Raises ModelHubError."""
+
+    def forget(self, path: str) -> bool:
+        """Forget it, the file stays; False if it was not known."""
+
+    def known(self) -> set[str]:
+        """The paths of everything it knows."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetStatus:
-    """Deployed against available, per target."""
+    """Deployed against available, per target. `free` bytes are left on its disk; None: not known."""
 
     name: str
     display_name: str
@@ -163,3 +399,19 @@ class TargetStatus:
     available: int
     broken: int
     by_type: Mapping[str, tuple[int, int]]
+    app: str = ""
+    method: str = ""
+    free: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is not as it should be in a target, and the command that mends it."""
+
+    kind: ClassVar[str] = "finding"
+    target: str
+    code: str
+    path: str
+    message: str
+    hint: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)

@@ -70,3 +70,18 @@ def human_size(size: int) -> str:
         if value < 999.5 or unit == "TB":
             break
     return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
+
+
+def parse_size(text: str) -> int | None:
+    """Bytes of ``2G``, ``500MB``, ``1.5 GiB`` or a plain number; None if it is no size."""
+    units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+    cleaned = text.strip().lower().removesuffix("b").strip()
+    binary = cleaned.endswith("i")
+    cleaned = cleaned.removesuffix("i").strip()
+    number, unit = (cleaned[:-1], cleaned[-1]) if cleaned[-1:].isalpha() else (cleaned, "")
+    try:
+        factor = units[unit] if not binary else 1024 ** (list(units).index(unit))
+        value = int(float(number) * factor)
+    except (KeyError, ValueError, OverflowError):
+        return None
+    return value if value >= 0 else None

@@ -31,6 +31,11 @@ def user_rules(environ: Mapping[str, str]) -> Path:
     return user_config_file(environ).parent / "rules"
 
 
+def user_apps(environ: Mapping[str, str]) -> Path:
+    """The folder of a user's own apps, which can be deployed to from every hub."""
+    return user_config_file(environ).parent / "apps"
+
+
 def default_hub() -> Path:
     return Path(platformdirs.user_data_dir(APP, appauthor=False)) / "hub"
 
@@ -58,6 +63,16 @@ class HubPlaces:
     def own_rules(self) -> Path:
         """The folder of the classification rules that hold in this hub."""
         return self.root / "rules"
+
+    @property
+    def own_apps(self) -> Path:
+        """The folder of the apps that are known in this hub only."""
+        return self.root / "apps"
+
+    @property
+    def deployed(self) -> Path:
+        """Folders of links for apps that are pointed at them, one for each target."""
+        return self.root / "deployed"
 
     @property
     def models(self) -> Path:

@@ -183,6 +183,19 @@ def publish(staged: str, final: str) -> bool:
     return True
 
 
+def rename_free(path: str, final: str) -> None:
+    """Give a file another name in the same file system; Conflict if the name is taken, CannotLink on another one."""
+    os.makedirs(os.path.dirname(final), exist_ok=True)
+    try:
+        if not publish(path, final):
+            raise Conflict(f"{printable(final)} is taken by {what_stands_at(final)}.", hint="Move it away.")
+    except OSError as error:
+        if error.errno == errno.EXDEV:
+            told = f"{printable(final)} lies on another file system than {printable(path)}."
+            raise CannotLink(told, hint="Move it by hand.") from error
+        raise
+
+
 def reflink(source: BinaryIO, target: BinaryIO) -> bool:
     """Share the content copy-on-write, where the file system can (btrfs, xfs, bcachefs on Linux)."""
     if not sys.platform.startswith("linux"):

@@ -13,20 +13,26 @@ from modelhub.core.config import Settings
 from modelhub.core.errors import NotFound, from_os_error
 from modelhub.core.events import Task
 from modelhub.core.names import printable
-from modelhub.core.places import HubPlaces, bundled, user_rules
+from modelhub.core.places import HubPlaces, bundled, user_apps, user_rules
 from modelhub.core.types import Adopt
 from modelhub.files.blobs import Blobs, Staging
+from modelhub.services import running
+from modelhub.services.applying import Application
+from modelhub.services.checkup import Checkup
 from modelhub.services.deploy import Deployment
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
 from modelhub.services.lookup import Lookup
 from modelhub.services.rules import RuleDesk
 from modelhub.services.scan import Scanner, ScanSummary
+from modelhub.services.targets import TargetDesk
+from modelhub.services.undo import Undo
 from modelhub.services.upkeep import Upkeep
 from modelhub.store import migrate
 from modelhub.store.engine import Database
 from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
+from modelhub.store.journal import Journal
 from modelhub.store.library import Library
 from modelhub.store.migrate import Status
 from modelhub.store.rules import Rules
@@ -40,7 +46,10 @@ class Hub:
     settings: Settings
     places: HubPlaces
     models: Models
+    targets: TargetDesk
     deployment: Deployment
+    undo: Undo
+    checkup: Checkup
     upkeep: Upkeep
     rules: RuleDesk
     lookup: Lookup
@@ -97,15 +106,22 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     )
     external = ExternalRecords(library_database)
     models = Models(library, found_files, targets, Blobs(places), judge, external)
-    deployment = Deployment(library, targets, models)
+    journal = Journal(library_database)
+    desk = TargetDesk(targets, models, (user_apps(os.environ), places.own_apps), str(places.deployed))
+    application = Application(places, targets, journal, running.registry)
+    deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
+    checkup = Checkup(places, library, targets, desk, judge, journal, application)
     if _writable(places):
-        deployment.create_defaults()
+        desk.create_defaults()
     return Hub(
         settings=settings,
         places=places,
         models=models,
+        targets=desk,
         deployment=deployment,
-        upkeep=Upkeep(settings, places, library_database, library, found_files, targets, judge),
+        undo=Undo(journal, targets, desk, application),
+        checkup=checkup,
+        upkeep=Upkeep(settings, places, library_database, library, found_files, desk, checkup, judge),
         rules=RuleDesk(rules, judge, places.own_rules),
         lookup=Lookup(settings, models, library, external, judge),
         judge=judge,

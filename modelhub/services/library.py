@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from modelhub.core.deployment import Placed
 from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.events import Problem, Progress, Result, Task
 from modelhub.core.names import is_utf8, printable
@@ -17,8 +18,6 @@ from modelhub.core.types import (
     Model,
     ModelFile,
     ModelFilter,
-    Role,
-    Sha256,
 )
 from modelhub.files.blobs import Blobs
 from modelhub.services.evaluate import labelled_header
@@ -67,17 +66,6 @@ class Reclassified:
     models: int
     changed: int
     unreachable: int
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    """One file of a model: its name in it, what it is to it, and where it can be read (empty if nowhere)."""
-
-    name: str
-    role: Role
-    path: str
-    sha256: Sha256
-    size: int
 
 
 def content_path(content: Content, blobs: Blobs, elsewhere: Mapping[str, str]) -> str:

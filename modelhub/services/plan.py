@@ -1,128 +1,251 @@
 """What deploying models to one target would change, found out without touching anything."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from modelhub.core.deployment import Conflict, Link, LinkFile, MakeLink, RemoveLink, Skip, Step, Target
-from modelhub.core.names import storable
-from modelhub.core.places import expand
-from modelhub.core.types import UNKNOWN, Model
+from modelhub.core.deployment import (
+    Conflict,
+    Deployable,
+    How,
+    Layout,
+    Link,
+    LinkFile,
+    MakeLink,
+    Place,
+    Placed,
+    Resolution,
+    Skip,
+    Step,
+)
+from modelhub.core.types import UNKNOWN
 from modelhub.files import links
-from modelhub.services.library import Placed
+from modelhub.services.standing import Standing
 
-_MAX_NAME = 255
+Wishes = Mapping[int, str]
+"""Models that the target's filters leave out, and why."""
 
 
 class TargetPlan:
     """The steps for one target."""
 
     def __init__(
-        self, target: Target, records: dict[int, Link], placed: dict[int, list[Placed]], *, named: bool
+        self,
+        standing: Standing,
+        layout: Layout,
+        records: dict[int, Link],
+        placed: Mapping[int, Sequence[Placed]],
+        *,
+        reachable: set[int],
+        left_out: Wishes,
+        unique: Mapping[str, str],
+        named: bool,
+        resolution: Resolution = "keep",
     ) -> None:
-        self._target = target
-        self._base = expand(target.base_path)
+        self._standing = standing
+        self._target = standing.target
+        self._layout = layout
         self._records = records
         self._placed = placed
+        self._reachable = reachable
+        self._left_out = left_out
+        self._unique = unique
         self._named = named
+        self._resolution = resolution
         self._listings: dict[str, set[str]] = {}
+        self._keys: dict[str, dict[str, str]] = {}
         self._ours = {file.path for link in records.values() if link.deployed for file in link.files}
+        self._names_of_ours = {path.lower() for path in self._ours}
+        self._planned: set[str] = set()
 
-    def steps(self, models: Sequence[Model]) -> Iterator[Step]:
-        for model in models:
-            yield from self._model(model)
+    def steps(self, models: Sequence[Deployable]) -> Iterator[Step]:
         if not self._named:
             alive = {model.id for model in models}
             for model_id, link in self._records.items():
-                if model_id not in alive and is_ours(link):
-                    yield from removal_of(self._target, link, "the model was deleted")
+                if model_id not in alive and self._standing.is_ours(link):
+                    yield from self._removal(link, "the model was deleted")
+        for model in models:
+            yield from self._model(model)
 
-    def _model(self, model: Model) -> Iterator[Step]:
+    def _removal(self, link: Link, because: str) -> Iterator[Step]:
+        others = [other for other in self._records.values() if other is not link]
+        yield from self._standing.removal(link, because, self._standing.needed_by_others(link, others))
+
+    def _model(self, model: Deployable) -> Iterator[Step]:
         record = self._records.get(model.id)
         refusal = self._refusal(model)
-        if refusal:
-            if refusal[0] == "unknown" and record is not None and standing(record):
-                yield Skip(self._target.name, model.id, model.filename, "linked", "already linked, since it was named")
-                return
-            if record is not None and is_ours(record):
-                yield from removal_of(self._target, record, refusal[1])
-            yield Skip(self._target.name, model.id, model.filename, *refusal)
+        if refusal is not None:
+            yield from self._refused(model, record, refusal)
             return
-        files = [file for file in self._placed[model.id] if file.path]
-        folder = os.path.normpath(os.path.join(self._base, self._target.folders[model.type]))
-        if record is not None and is_ours(record):
-            stands = links.target_of(record.path) == record.source
-            if self._is_done(record, files, folder):
+        files = self._placed[model.id]
+        if len(files) > 1:
+            files = [file for file in files if file.path]
+        places = list(self._layout.candidates(model, files))
+        if record is not None and self._standing.is_ours(record):
+            if any(self._is_done(record, made) for made in (place.files for place in places)):
                 yield Skip(self._target.name, model.id, model.filename, "linked", "already linked")
                 return
-            if stands:
-                yield from removal_of(self._target, record, "its place is another now")
-                for path in {record.path, _folder_of(record, model)}:
-                    self._listing(os.path.dirname(path)).discard(os.path.basename(path).lower())
-            elif links.lstat(record.path) is not None and record.path.startswith(os.path.join(folder, "")):
-                by = links.what_stands_at(record.path)
-                yield Conflict(self._target.name, model.id, record.path, f"{by}, where our link was")
+            moved = self._pointed_elsewhere(record, places)
+            if moved is not None:
+                yield self._make(model, moved)
                 return
-        yield self._link(model, folder, files)
+            if any(self._standing.of(file) for file in record.files):
+                yield from self._removal(record, "its place is another now")
+                self._forget(record)
+            elif not self._standing.is_gone(record.files[0]) and any(
+                place.files[0].path == record.path for place in places
+            ):
+                by = f"{links.what_stands_at(record.path)}, where our link was"
+                yield from self._conflict(model, places, record.path, by)
+                return
+        yield from self._link(model, places)
 
-    @staticmethod
-    def _is_done(record: Link, files: Sequence[Placed], folder: str) -> bool:
-        """Whether all files of the model are linked, and nothing else."""
-        wanted = sorted(file.path for file in files)
-        inside = record.path.startswith(os.path.join(folder, ""))
-        return inside and sorted(standing(record)) == wanted and len(record.files) == len(wanted)
-
-    def _refusal(self, model: Model) -> tuple[str, str] | None:
+    def _refusal(self, model: Deployable) -> tuple[str, str] | None:
         if model.deleted:
             return "deleted", "it was deleted"
         if model.state != "ok":
             return model.state, f"it is {model.state}: {model.message}"
-        if model.missing or not self._is_there(model):
+        if model.missing or model.id not in self._reachable:
             return "missing", "its file is gone"
         if model.type == UNKNOWN and not self._named:
             return "unknown", "its type is unknown; name the model to deploy it all the same"
-        if model.type not in self._target.folders:
-            return "no_folder", f"{self._target.display_name} has no folder for the type {model.type}"
+        if model.id in self._left_out:
+            return "filtered", self._left_out[model.id]
+        return self._layout.refusal(model, self._placed[model.id])
+
+    def _refused(self, model: Deployable, record: Link | None, refusal: tuple[str, str]) -> Iterator[Step]:
+        if record is not None and refusal[0] == "unknown" and any(self._standing.of(file) for file in record.files):
+            yield Skip(self._target.name, model.id, model.filename, "linked", "already linked, since it was named")
+            return
+        if record is not None and self._standing.is_ours(record):
+            yield from self._removal(record, refusal[1])
+        yield Skip(self._target.name, model.id, model.filename, *refusal)
+
+    def _is_done(self, record: Link, made: Sequence[LinkFile]) -> bool:
+        """Whether all files of the model stand where they should, and nothing else is recorded."""
+        if record.files[0].path != made[0].path:
+            return False
+        wanted = {(file.path, file.source, file.how, file.sha256) for file in made if self._may_go_along(file)}
+        recorded = {(file.path, file.source, file.how, file.sha256) for file in record.files}
+        return wanted == recorded and all(map(self._standing.of, record.files))
+
+    def _pointed_elsewhere(self, record: Link, places: Sequence[Place]) -> list[LinkFile] | None:
+        """Links that stand as they should and only lead to another place now, to be replaced at once; else None."""
+        for place in places:
+            made = place.files
+            if len(made) != len(record.files):
+                continue
+            pairs = list(zip(sorted(made), sorted(record.files), strict=True))
+            same = all(new.path == old.path and new.how == old.how == "symlink" for new, old in pairs)
+            if same and all(map(self._standing.of, record.files)):
+                was = {old.path: old.source for _, old in pairs}
+                return [file._replace(was="" if was[file.path] == file.source else was[file.path]) for file in made]
         return None
 
-    def _is_there(self, model: Model) -> bool:
-        files = [file for file in self._placed.get(model.id, []) if file.role != "companion"]
-        return bool(files) and all(file.path and os.path.exists(file.path) for file in files)
+    def _forget(self, record: Link) -> None:
+        """The names of links that go are free."""
+        for file in record.files:
+            self._listing(os.path.dirname(file.path)).discard(os.path.basename(file.path).lower())
+            for names in self._keys.values():
+                names.pop(_key_of(file.path, "stem"), None)
+                names.pop(_key_of(file.path, "name"), None)
 
-    def _link(self, model: Model, folder: str, files: Sequence[Placed]) -> Step:
-        """Links of the model's own name, or of that name with its digest where another model has it."""
+    def _link(self, model: Deployable, places: Sequence[Place]) -> Iterator[Step]:
+        """Files of the model's own name, or of that name with its digest where another model has it."""
         taken = ""
-        for made in _places(model, folder, files):
-            first, *more = made
-            top = _top([file for file, one in zip(made, files, strict=True) if one.role != "companion"], folder)
-            taken = next((path for path in top if not self._is_free(path, made)), "")
+        for place in places:
+            taken = next((path for path in place.top if not self._is_free(path, place.files)), "")
+            taken = taken or self._clash(model, place)
             if not taken:
-                for path in top:
-                    self._listing(os.path.dirname(path)).add(os.path.basename(path).lower())
-                more = [file for file in more if self._may_go_along(file, files)]
-                return MakeLink(
-                    self._target.name, model.id, first.sha256, first.path, first.source, model.size, tuple(more)
-                )
-            if taken not in self._ours and not self._planned(taken):
-                return Conflict(self._target.name, model.id, taken, links.what_stands_at(taken))
-        return Conflict(self._target.name, model.id, taken, "another model of that name")
+                self._claim(model, place)
+                yield self._make(model, [file for file in place.files if self._may_go_along(file)])
+                return
+            if self._resolution != "rename" and not self._is_a_models(taken):
+                break
+        by = "another model of that name" if self._is_a_models(taken) else links.what_stands_at(taken)
+        yield from self._conflict(model, places, taken, by)
+
+    def _conflict(self, model: Deployable, places: Sequence[Place], path: str, by: str) -> Iterator[Step]:
+        if self._resolution == "rename" and len(places) > 1:
+            place = places[1]
+            if path not in place.top and all(self._is_free(one, place.files) for one in place.top):
+                self._claim(model, place)
+                yield self._make(model, [file for file in place.files if self._may_go_along(file)])
+                return
+        if self._resolution == "skip":
+            yield Skip(self._target.name, model.id, model.filename, "taken", f"{path} is taken by {by}")
+            return
+        ways: tuple[Resolution, ...] = ("keep", "skip", "rename", *(("adopt",) if by.startswith("a file") else ()))
+        resolution = self._resolution if self._resolution in ways else "keep"
+        yield Conflict(self._target.name, model.id, path, by, ways, resolution)
+
+    def _make(self, model: Deployable, made: Sequence[LinkFile]) -> MakeLink:
+        first = made[0]
+        how: How = next((file.how for file in made if file.how not in ("write", "register")), first.how)
+        return MakeLink(
+            self._target.name, model.id, first.sha256, first.path, first.source, model.size, how, tuple(made)
+        )
 
     def _is_free(self, path: str, made: Sequence[LinkFile]) -> bool:
         """Whether nothing has this name, or only what an interrupted run of ours has made of these links."""
-        if os.path.basename(path).lower() not in self._listing(os.path.dirname(path)):
+        if made[0].how == "entry":
+            _, _, name = path.partition("#")
+            return path not in self._planned and name not in self._standing.entries(path.partition("#")[0])
+        folder, name = path.rsplit("/", 1) if "/" in path else os.path.split(path)
+        if name.lower() not in self._listing(folder):
             return True
+        if path in self._planned:
+            return False
         mine = [file for file in made if file.path == path or file.path.startswith(os.path.join(path, ""))]
-        found = [links.target_of(file.path) for file in mine]
-        return any(found) and all(target in (None, file.source) for target, file in zip(found, mine, strict=True))
+        mine = [file for file in mine if file.how != "register"]
+        found = [self._standing.of(file) for file in mine]
+        return any(found) and all(
+            stands or self._standing.is_gone(file) for stands, file in zip(found, mine, strict=True)
+        )
 
-    @staticmethod
-    def _may_go_along(file: LinkFile, files: Sequence[Placed]) -> bool:
-        """What only goes along stays away where something of that name is already."""
-        needed = any(one.path == file.source and one.role != "companion" for one in files)
-        return needed or links.target_of(file.path) == file.source or links.lstat(file.path) is None
+    def _may_go_along(self, file: LinkFile) -> bool:
+        """What only goes along, or is named by its content, stays away where something of that name is already."""
+        if file.shared:
+            return self._standing.is_gone(file) or (file.path in self._ours and self._standing.of(file))
+        return not file.along or self._standing.is_gone(file) or self._standing.of(file)
 
-    def _planned(self, path: str) -> bool:
-        """Whether the name was given to another model in this plan, so that nothing stands there yet."""
-        return links.lstat(path) is None
+    def _claim(self, model: Deployable, place: Place) -> None:
+        by = self._unique.get(model.type)
+        for path in place.top:
+            self._planned.add(path)
+            self._names_of_ours.add(path.lower())
+            folder, _, name = path.rpartition("/")
+            self._listing(folder).add(name.lower())
+        if by is not None:
+            self._names(place.folder, by)[_key_of(place.files[0].path, by)] = place.files[0].path
+
+    def _clash(self, model: Deployable, place: Place) -> str:
+        """Another file that the app could not tell from this one, though it lies in another folder; empty if none."""
+        by = self._unique.get(model.type)
+        if by is None:
+            return ""
+        other = self._names(place.folder, by).get(_key_of(place.files[0].path, by), "")
+        if not other or any(other == file.path for file in place.files):
+            return ""
+        self._names_of_ours.add(other.lower())  # it is somebody's: the next name is tried
+        return other
+
+    def _names(self, folder: str, by: str) -> dict[str, str]:
+        """What the app tells models apart by, for every file below its folder of a type."""
+        root = next(
+            (
+                one
+                for one in map(self._below, self._target.folders.values())
+                if folder == one or folder.startswith(f"{one}/")
+            ),
+            folder,
+        )
+        if root not in self._keys:
+            found = (os.path.join(where, name) for where, _, names in os.walk(root) for name in names)
+            self._keys[root] = {_key_of(path, by): path for path in found if path not in self._ours}
+        return self._keys[root]
+
+    def _below(self, folder: str) -> str:
+        return os.path.normpath(os.path.join(self._standing.base, folder.split("{", maxsplit=1)[0].rstrip("/") or "."))
 
     def _listing(self, folder: str) -> set[str]:
         """Lower-case names in a folder: some file systems do not tell case, so we never rely on it."""
@@ -134,99 +257,6 @@ class TargetPlan:
         return self._listings[folder]
 
 
-WHOLE_FOLDERS = frozenset({"hf_folder", "diffusers", "savedmodel", "mlpackage"})
-"""Formats of models that are a folder, and are deployed as one."""
-
-
-def _places(model: Model, folder: str, files: Sequence[Placed]) -> Iterator[list[LinkFile]]:
-    """Where the links of a model may go, the best place first.
-
-    A model that is a folder keeps its inner names, and parts that name one another keep theirs; a lone file takes
-    the model's name, and what goes along follows it.
-    """
-    lead, digest = files[0], model.sha256[:8]
-    if model.format in WHOLE_FOLDERS:
-        for name in (model.filename, _shortened(model.filename, f"-{digest}")):
-            yield [_link_to(os.path.join(folder, name, *file.name.split("/")), file) for file in files]
-    elif sum(file.role != "companion" for file in files) > 1:
-        for place in (folder, os.path.join(folder, _shortened(os.path.splitext(model.filename)[0], f"-{digest}"))):
-            yield [_link_to(os.path.join(place, file.name), file) for file in files]
-    else:
-        stem, suffix = os.path.splitext(_file_name(model, lead))
-        had = os.path.splitext(lead.name)[0]
-        for given in (stem, _shortened(stem, f"-{digest}{suffix}").removesuffix(suffix)):
-            names = [given + file.name[len(had) :] if file.name.startswith(had) else file.name for file in files]
-            names[0] = f"{given}{suffix.lower()}"
-            yield [_link_to(os.path.join(folder, name), file) for name, file in zip(names, files, strict=True)]
-
-
-def _link_to(path: str, file: Placed) -> LinkFile:
-    return LinkFile(path, file.path, file.sha256)
-
-
-def _top(made: Sequence[LinkFile], folder: str) -> list[str]:
-    """The names that a model takes in the target's folder: of its needed files, or of the folder that holds them."""
-    own = os.path.commonpath([os.path.dirname(file.path) for file in made])
-    return [file.path for file in made] if own == folder else [own]
-
-
-def _folder_of(record: Link, model: Model) -> str:
-    """The model's own folder in the target, or the link itself."""
-    if model.format not in WHOLE_FOLDERS:
-        return record.path
-    return os.path.commonpath([os.path.dirname(file.path) for file in record.files])
-
-
-def _file_name(model: Model, lead: Placed) -> str:
-    """The stored file's name, exact also where it is not UTF-8, unless the model was renamed."""
-    stored = os.path.basename(lead.path)
-    return stored if storable(stored) == model.filename else model.filename
-
-
-def _shortened(stem: str, ending: str) -> str:
-    """`stem` and `ending`, of which file systems take 255 bytes together."""
-    room = _MAX_NAME - len(os.fsencode(ending))
-    while len(os.fsencode(stem)) > room:
-        stem = stem[:-1]
-    return stem + ending
-
-
-def standing(link: Link) -> list[str]:
-    """The contents that a record's links point to, as far as they stand as we made them."""
-    return [file.source for file in link.files if links.target_of(file.path) == file.source]
-
-
-def removal_of(target: Target, link: Link, because: str) -> Iterator[Step]:
-    """Remove a model's links; what took the place of one is the user's, and the others go all the same."""
-    ours = [file for file in link.files if links.target_of(file.path) == file.source or links.lstat(file.path) is None]
-    for file in link.files:
-        if file not in ours:
-            by = f"{links.what_stands_at(file.path)}, where our link was"
-            yield Conflict(target.name, link.model_id, file.path, by)
-    if ours:
-        first, *more = ours
-        folders = tuple(_made_for(target, link))
-        yield RemoveLink(target.name, link.model_id, first.path, first.source, because, tuple(more), folders)
-
-
-def _made_for(target: Target, link: Link) -> list[str]:
-    """Folders that exist only for this model's links, deepest first: those below the target's own."""
-    base = expand(target.base_path)
-    own = {base, *(os.path.normpath(os.path.join(base, folder)) for folder in target.folders.values())}
-    found = set()
-    for path, _, _ in link.files if link.more else ():
-        folder = os.path.dirname(path)
-        while folder.startswith(os.path.join(base, "")) and folder not in own:
-            found.add(folder)
-            folder = os.path.dirname(folder)
-    return sorted(found, key=len, reverse=True)
-
-
-def is_ours(link: Link) -> bool:
-    """Recorded as made, or made by a run that was interrupted before it could say so."""
-    return link.deployed or bool(standing(link))
-
-
-def is_whole(link: Link) -> bool:
-    """Whether all links of a deployed model stand and lead to something."""
-    return len(standing(link)) == len(link.files) and all(os.path.exists(file.path) for file in link.files)
+def _key_of(path: str, by: str) -> str:
+    name = os.path.basename(path).lower()
+    return os.path.splitext(name)[0] if by == "stem" else name

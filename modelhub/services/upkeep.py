@@ -3,9 +3,7 @@
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,22 +12,23 @@ from typing import Literal
 from modelhub.core.config import Settings
 from modelhub.core.errors import ModelHubError, Unreadable, from_os_error
 from modelhub.core.events import Problem, Progress, Result, Task
-from modelhub.core.names import printable
+from modelhub.core.names import human_size, printable
 from modelhub.core.places import HubPlaces, expand
-from modelhub.core.types import ModelFilter
-from modelhub.files import digest, links
+from modelhub.files import abilities, digest, links
 from modelhub.files.blobs import Blobs
+from modelhub.services.checkup import Checkup
 from modelhub.services.judge import Judge
 from modelhub.services.library import content_path
-from modelhub.services.plan import is_whole
+from modelhub.services.targets import TargetDesk
+from modelhub.services.waiting import Tick, beside
 from modelhub.store.engine import Database
 from modelhub.store.found import FoundFiles
 from modelhub.store.health import integrity
 from modelhub.store.library import Content, Library
-from modelhub.store.targets import Targets
 
 _HINT = "Scan a good copy of the file, or restore it from a backup."
-_TICK_SECONDS = 0.1
+_LITTLE_ROOM = 5_000_000_000
+"""Bytes free on a disk below which `doctor` warns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,8 @@ class Upkeep:
         database: Database,
         library: Library,
         found_files: FoundFiles,
-        targets: Targets,
+        desk: TargetDesk,
+        checkup: Checkup,
         judge: Judge,
     ) -> None:
         self._settings = settings
@@ -70,7 +70,8 @@ class Upkeep:
         self._database = database
         self._library = library
         self._found_files = found_files
-        self._targets = targets
+        self._desk = desk
+        self._checkup = checkup
         self._judge = judge
         self._blobs = Blobs(places)
 
@@ -90,7 +91,7 @@ class Upkeep:
             yield Progress("verify", number, len(contents), "files", content.name)
             path = content_path(content, self._blobs, elsewhere)
             check = self._check_quickly if quick else self._check_whole
-            problem = yield from _in_thread(partial(check, content, path), content.name)
+            problem = yield from beside(partial(_untimed, partial(check, content, path)), "verify", content.name)
             if problem is None:
                 good.append(content.sha256)
                 bytes_read += 0 if quick else content.size
@@ -170,6 +171,7 @@ class Upkeep:
             self._check_rules,
             self._check_contents,
             self._check_partial,
+            self._check_room,
             self._check_targets,
         ):
             checks += look()
@@ -185,8 +187,8 @@ class Upkeep:
                 "Check its permissions, or mount it for writing.",
             )
             return
-        room = os.statvfs(root) if hasattr(os, "statvfs") else None
-        free = f", {room.f_bavail * room.f_frsize / 1e9:.1f} GB free" if room else ""
+        room = abilities.free_bytes(str(root))
+        free = "" if room is None else f", {room / 1e9:.1f} GB free"
         yield Check("hub", "ok", f"{printable(root)} can be written{free}.")
 
     def _check_links(self) -> Iterator[Check]:
@@ -262,27 +264,35 @@ class Upkeep:
                 "The next scan removes them.",
             )
 
+    def _check_room(self) -> Iterator[Check]:
+        """A disk that is nearly full stops scans, downloads and copies half-way."""
+        roots = {str(self._places.root): "hub"}
+        roots |= {expand(one.base_path): one.name for one in self._desk.all() if one.enabled}
+        for root, name in roots.items():
+            free = abilities.free_bytes(root)
+            if free is not None and free < _LITTLE_ROOM:
+                told = f"{name}: only {human_size(free)} are free on the disk of {printable(root)}."
+                yield Check("room", "warning", told, "Free some space, or move the hub.")
+
     def _check_targets(self) -> Iterator[Check]:
-        models = {model.id: model for model in self._library.find(ModelFilter())}
-        recorded = self._targets.links()
-        for target in self._targets.all():
+        for target in self._desk.all():
+            if not target.enabled:
+                continue
+            findings = list(self._checkup.links(target))
+            for finding in findings:
+                yield Check("links", "warning", finding.message, finding.hint)
             base = expand(target.base_path)
-            mine = [link for link in recorded if link.target_id == target.id and link.deployed]
-            broken = [link for link in mine if not is_whole(link)]
-            for link in broken:
-                name = models[link.model_id].filename if link.model_id in models else "a deleted model"
-                what = links.what_stands_at(link.path)
-                message = f"{target.name}: {printable(link.path)} should link to {printable(name)}, but is {what}."
-                yield Check("links", "warning", message, f"Run `modelhub deploy --target {target.name}`.", link.sha256)
-            if target.enabled and not Path(base).is_dir():
+            if not Path(base).is_dir():
                 yield Check(
                     "targets",
                     "warning",
                     f"{target.name}: {printable(base)} does not exist.",
                     f"Run `modelhub targets edit {target.name} --path PATH`.",
                 )
-            elif target.enabled:
-                yield Check("targets", "ok", f"{target.name}: {len(mine) - len(broken)} links in {printable(base)}.")
+            elif not findings:
+                yield Check(
+                    "targets", "ok", f"{target.name}: {self._checkup.count(target)} models in {printable(base)}."
+                )
 
 
 def _wrong_size(content: Content, size: int) -> Problem:
@@ -297,12 +307,5 @@ def _unreadable(content: Content, path: str, error: OSError | ModelHubError) -> 
     return Problem(known.code, known.message, known.hint, content.name, content.sha256)
 
 
-def _in_thread(work: Callable[[], Problem | None], item: str) -> Generator[Progress, None, Problem | None]:
-    """Run slow work beside, so that progress is told and a cancel is heard while it runs."""
-    with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(work)
-        while True:
-            try:
-                return future.result(timeout=_TICK_SECONDS)
-            except NotYet:
-                yield Progress("verify", 0, 0, "files", item)
+def _untimed(work: Callable[[], Problem | None], _: Tick) -> Problem | None:
+    return work()

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
+from modelhub.core.deployment import Deployable
 from modelhub.core.errors import Ambiguous, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.core.types import (
@@ -57,6 +58,15 @@ _LISTED = {
 """Columns behind the fields of `Listed`, where they have other names."""
 
 
+_DEPLOYABLE = {
+    "sha256": "file_hash", "size": "file_size", "type": "primary_type", "format": "file_format",
+    "precision": "coalesce(precision, '')", "quantization": "coalesce(quantization, '')",
+    "architecture": "coalesce(architecture, '')", "primary": "category_primary", "secondary": "category_secondary",
+    "specialization": "category_specialization", "message": "state_message",
+}  # fmt: skip
+"""Columns behind the fields of `Deployable`, where they have other names."""
+
+
 class Content(NamedTuple):
     """One file of a model, by its name on disk."""
 
@@ -92,6 +102,38 @@ class Library:
         with self._database.read() as connection:
             cursor = connection.exec_driver_sql(query, (-1 if limit is None else limit,)).cursor
             return [] if cursor is None else [Listed._make(row) for row in cursor.fetchall()]
+
+    def deployables(self, model_ids: Sequence[int] | None = None) -> list[Deployable]:
+        """Models by id with as much as a deployment needs; all that are not deleted, if none are named."""
+        columns = ", ".join(_DEPLOYABLE.get(name, name) for name in Deployable._fields)
+        query = f"SELECT {columns} FROM models WHERE "
+        rows: list[Any] = []
+        with self._database.read() as connection:
+            if model_ids is None:
+                cursor = connection.exec_driver_sql(f"{query} NOT deleted ORDER BY id").cursor
+                rows = [] if cursor is None else list(cursor.fetchall())
+            for start in range(0, len(model_ids or ()), 500):
+                some = tuple((model_ids or ())[start : start + 500])
+                named = f"{query} id IN ({', '.join('?' * len(some))}) ORDER BY id"
+                rows.extend(connection.exec_driver_sql(named, some).fetchall())
+        return [Deployable._make(row) for row in rows]
+
+    def ids(self, wanted: ModelFilter) -> set[int]:
+        """The ids of models that fit."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(_M.id).where(*conditions_of(wanted))).scalars())
+
+    def metadata_value(self, model_id: int) -> dict[str, str]:
+        """What the file says of itself, by key."""
+        return {key: value for _, key, value in self.metadata(model_id)}
+
+    def repositories(self) -> dict[int, str]:
+        """Models of which it is known which repository (`publisher/name`) they come from."""
+        query = (
+            "SELECT model_id, asked FROM external_records WHERE source = 'huggingface' AND found AND asked LIKE '%/%'"
+        )
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
 
     def count(self, wanted: ModelFilter) -> int:
         with self._database.read() as connection:
@@ -167,6 +209,18 @@ class Library:
         with self._database.read() as connection:
             rows = connection.execute(query.where(found.sha256.in_(lead)).order_by(found.id)).all()
         return [Location(row[0], row[1], bool(row[2]), row[3], row[4]) for row in rows]
+
+    def places(self) -> dict[int, list[str]]:
+        """Where the files that stand for models were found, by model."""
+        query = (
+            "SELECT m.model_id, f.path FROM found_files f JOIN model_files m ON m.sha256 = f.sha256"
+            " WHERE m.role = 'main' ORDER BY f.id"
+        )
+        found: dict[int, list[str]] = {}
+        with self._database.read() as connection:
+            for model_id, path in connection.exec_driver_sql(query):
+                found.setdefault(model_id, []).append(path)
+        return found
 
     def evidence(self, model_id: int) -> list[Evidence]:
         said = schema.evidence.c

@@ -177,6 +177,8 @@ deploy_targets = Table(
     Column("created_at", Text),
     Column("updated_at", Text),
     Column("app", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("options", Text, nullable=False),
 )
 
 deploy_mappings = Table(
@@ -209,4 +211,43 @@ deploy_link_files = Table(
     Column("sha256", Text, nullable=False),
     Column("path_bytes", LargeBinary, nullable=False),
     Column("source_bytes", LargeBinary, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("shared", Boolean, nullable=False),
+    Column("stamp", Text, nullable=False),
+)
+
+deploy_runs = Table(
+    "deploy_runs",
+    library,
+    _id(),
+    Column("what", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("started_at", Text, nullable=False),
+    Column("finished_at", Text),
+)
+
+deploy_steps = Table(
+    "deploy_steps",
+    library,
+    _id(),
+    Column("run_id", Integer, ForeignKey("deploy_runs.id", ondelete="CASCADE"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("target_id", Integer),
+    Column("model_id", Integer),
+    Column("path_bytes", LargeBinary, nullable=False),
+    Column("source_bytes", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("how", Text, nullable=False),
+    Column("before", LargeBinary),
+)
+
+deploy_configs = Table(
+    "deploy_configs",
+    library,
+    _id(),
+    _target_id(),
+    Column("path_bytes", LargeBinary, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("made", Boolean, nullable=False),
+    Column("written_at", Text, nullable=False),
 )

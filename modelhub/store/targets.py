@@ -2,18 +2,18 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from modelhub.core.deployment import Link, LinkFile, MakeLink, Target
+from modelhub.core.deployment import How, Link, LinkFile, MakeLink, Target
 from modelhub.core.errors import Conflict, NotFound
 from modelhub.core.names import printable, storable
-from modelhub.core.types import Sha256
 from modelhub.store import schema
 from modelhub.store.engine import Database, now
+from modelhub.store.journal import JournalStep, put_steps
+from modelhub.store.options import read_options, write_options
 
 _T = schema.deploy_targets.c
 _L = schema.deploy_links.c
@@ -29,14 +29,17 @@ class Targets:
             pass
 
     def all(self) -> list[Target]:
-        query = select(_T.id, _T.name, _T.display_name, _T.base_path, _T.enabled, _T.app).order_by(_T.id)
+        columns = (_T.id, _T.name, _T.display_name, _T.base_path, _T.enabled, _T.app, _T.method, _T.options)
         mappings = schema.deploy_mappings.c
         with self._database.read() as connection:
             folders: dict[int, dict[str, str]] = {}
             for row in connection.execute(select(mappings.target_id, mappings.model_type, mappings.folder_path)):
                 folders.setdefault(row[0], {})[row[1]] = row[2]
-            rows = connection.execute(query).all()
-        return [Target(r[0], r[1], r[2], r[3], bool(r[4]), r[5], folders.get(r[0], {})) for r in rows]
+            rows = connection.execute(select(*columns).order_by(_T.id)).all()
+        return [
+            Target(r[0], r[1], r[2], r[3], bool(r[4]), r[5], folders.get(r[0], {}), r[6], read_options(r[7]))
+            for r in rows
+        ]
 
     def get(self, name: str) -> Target:
         targets = self.all()
@@ -96,53 +99,131 @@ class Targets:
 
     def links(self, target_ids: Iterable[int] | None = None) -> list[Link]:
         """Every recorded link, also those that are not deployed at present."""
-        query = (
-            select(
-                _L.model_id, _L.target_id, _L.deploy_path, _L.source_path, _L.is_deployed, schema.models.c.file_hash,
-                schema.deploy_link_files.c.path_bytes, schema.deploy_link_files.c.source_bytes,
-                schema.deploy_link_files.c.sha256,
-            )
-            .join(schema.models, schema.models.c.id == _L.model_id)
-            .outerjoin(schema.deploy_link_files, schema.deploy_link_files.c.link_id == _L.id)
-            .order_by(_L.id, schema.deploy_link_files.c.id)
-        )  # fmt: skip
+        where, values = "", tuple[int, ...]()
         if target_ids is not None:
-            query = query.where(_L.target_id.in_(list(target_ids)))
-        found: dict[tuple[int, int], Link] = {}
+            values = tuple(target_ids)
+            where = f"WHERE l.target_id IN ({', '.join('?' * len(values))})"
+        found: list[Link] = []
         with self._database.read() as connection:
-            for row in connection.execute(query):
-                path = os.fsdecode(row[6]) if row[6] else row[2]
-                source = os.fsdecode(row[7]) if row[7] else row[3]
-                sha256 = Sha256(row[8] or row[5])
-                first = found.get((row[0], row[1]))
-                if first is None:
-                    found[row[0], row[1]] = Link(row[0], row[1], path, source, bool(row[4]), sha256)
-                else:
-                    more = (*first.more, LinkFile(path, source, sha256))
-                    found[row[0], row[1]] = replace(first, more=more)
-        return list(found.values())
+            cursor = connection.exec_driver_sql(_LINKS.format(where=where), values).cursor
+            files: list[LinkFile] = []
+            last = None
+            for row in cursor.fetchall() if cursor is not None else ():
+                if row[0] != last:
+                    files = []
+                    last = row[0]
+                    found.append(Link(row[1], row[2], bool(row[3]), ()))
+                path = os.fsdecode(row[7]) if row[7] else row[4]
+                source = os.fsdecode(row[8]) if row[7] else row[5]
+                how: How = row[10] or "symlink"
+                files.append(LinkFile(path, source, row[9] or row[6], how, b"", "", bool(row[11]), row[12] or ""))
+                found[-1] = (
+                    found[-1]._replace(files=tuple(files))
+                    if len(files) > 1
+                    else Link(row[1], row[2], bool(row[3]), (files[0],))
+                )
+        return found
 
-    def intend(self, steps: Sequence[MakeLink], target_ids: Mapping[str, int]) -> None:
-        """Record links before they are made, so that none is ever made untracked."""
+    def intend(
+        self, steps: Sequence[MakeLink], target_ids: Mapping[str, int], run: int, folders: Sequence[str]
+    ) -> None:
+        """Record links before they are made, so that none is ever made untracked, and journal them for `run`."""
+        rows = [
+            (step.model_id, target_ids[step.target], storable(step.source), storable(step.path), now())
+            for step in steps
+        ]
+        pairs = [(target_ids[step.target], step.model_id, step) for step in steps]
         with self._database.write() as connection:
-            for step in steps:
-                _put(connection, step, target_ids[step.target], deployed=False)
+            connection.exec_driver_sql(_PUT_LINK, rows)
+            ids = _link_ids(connection, pairs)
+            links = [(ids[target, model], step) for target, model, step in pairs]
+            connection.exec_driver_sql("DELETE FROM deploy_link_files WHERE link_id = ?", [(one,) for one, _ in links])
+            connection.exec_driver_sql(
+                "INSERT INTO deploy_link_files (link_id, sha256, path_bytes, source_bytes, how, shared)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (one, file.sha256, os.fsencode(file.path), os.fsencode(file.source), file.how, file.shared)
+                    for one, step in links
+                    for file in step.files
+                ],
+            )
+            put_steps(connection, run, [JournalStep("folder", folder) for folder in folders])
+            put_steps(connection, run, [
+                JournalStep(
+                    "replaced" if file.was else "made", file.path, file.source, file.sha256, file.how,
+                    os.fsencode(file.was) if file.was else None, target, model,
+                )
+                for target, model, step in pairs
+                for file in step.files
+            ])  # fmt: skip
 
     def made(self, steps: Sequence[MakeLink], target_ids: Mapping[str, int]) -> None:
-        self._mark([(step.model_id, target_ids[step.target]) for step in steps], deployed=True)
+        """Note that links were made, with the stamps of those that are no symlinks."""
+        stamped = [
+            (file.stamp, file.how, step.model_id, target_ids[step.target], os.fsencode(file.path))
+            for step in steps
+            for file in step.files
+            if file.stamp or file.how == "hardlink"
+        ]
+        with self._database.write() as connection:
+            if stamped:
+                connection.exec_driver_sql(_STAMP, stamped)
+            _mark(connection, [(step.model_id, target_ids[step.target]) for step in steps], deployed=True)
 
     def unmade(self, links: Sequence[tuple[int, int]]) -> None:
         """Note that the links of these (model id, target id) are gone."""
-        self._mark(links, deployed=False)
+        if links:
+            with self._database.write() as connection:
+                _mark(connection, links, deployed=False)
 
-    def _mark(self, links: Sequence[tuple[int, int]], *, deployed: bool) -> None:
-        if not links:
-            return
+    def configs(self, target_id: int) -> dict[str, tuple[str, bool]]:
+        """The files of a target that we wrote: the SHA-256 of what we wrote, and whether there was none before."""
+        c = schema.deploy_configs.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.path_bytes, c.sha256, c.made).where(c.target_id == target_id))
+            return {os.fsdecode(row[0]): (row[1], bool(row[2])) for row in rows}
+
+    def wrote(self, target_id: int, path: str, sha256: str, *, made: bool) -> None:
+        """Note what a configuration of ours holds; empty if it is gone. `made`: there was none before."""
+        c = schema.deploy_configs.c
+        mine = (c.target_id == target_id) & (c.path_bytes == os.fsencode(path))
         with self._database.write() as connection:
-            for model_id, target_id in links:
-                values = {"is_deployed": deployed, "deployed_at": now() if deployed else None}
-                mine = (_L.model_id == model_id) & (_L.target_id == target_id)
-                connection.execute(update(schema.deploy_links).where(mine).values(values))
+            before = connection.execute(select(c.made).where(mine)).scalar()
+            connection.execute(delete(schema.deploy_configs).where(mine))
+            if sha256:
+                row = {"target_id": target_id, "path_bytes": os.fsencode(path), "sha256": sha256}
+                row |= {"made": made if before is None else before, "written_at": now()}
+                connection.execute(insert(schema.deploy_configs).values(row))
+
+
+_LINKS = (
+    "SELECT l.id, l.model_id, l.target_id, l.is_deployed, l.deploy_path, l.source_path, m.file_hash, f.path_bytes,"
+    " f.source_bytes, f.sha256, f.how, f.shared, f.stamp FROM deploy_links l JOIN models m ON m.id = l.model_id"
+    " LEFT JOIN deploy_link_files f ON f.link_id = l.id {where} ORDER BY l.id, f.id"
+)
+_PUT_LINK = (
+    "INSERT INTO deploy_links (model_id, target_id, source_path, deploy_path, is_deployed, created_at)"
+    " VALUES (?, ?, ?, ?, 0, ?) ON CONFLICT (model_id, target_id) DO UPDATE SET source_path = excluded.source_path,"
+    " deploy_path = excluded.deploy_path, is_deployed = 0"
+)
+_STAMP = (
+    "UPDATE deploy_link_files SET stamp = ?, how = ? WHERE link_id = (SELECT id FROM deploy_links WHERE model_id = ?"
+    " AND target_id = ?) AND path_bytes = ?"
+)
+
+
+def _link_ids(connection: Connection, links: Sequence[tuple[int, int, MakeLink]]) -> dict[tuple[int, int], int]:
+    targets, models = {target for target, _, _ in links}, {model for _, model, _ in links}
+    query = select(_L.target_id, _L.model_id, _L.id).where(_L.target_id.in_(targets), _L.model_id.in_(models))
+    return {(row[0], row[1]): row[2] for row in connection.execute(query)}
+
+
+def _mark(connection: Connection, links: Sequence[tuple[int, int]], *, deployed: bool) -> None:
+    when = now() if deployed else None
+    connection.exec_driver_sql(
+        "UPDATE deploy_links SET is_deployed = ?, deployed_at = ? WHERE model_id = ? AND target_id = ?",
+        [(deployed, when, model_id, target_id) for model_id, target_id in links],
+    )
 
 
 _DEFAULTS_MADE = select(schema.meta.c.value).where(schema.meta.c.key == "default_targets")
@@ -155,6 +236,8 @@ def _add(connection: Connection, target: Target) -> None:
         "base_path": storable(target.base_path),
         "enabled": target.enabled,
         "app": target.app,
+        "method": target.method,
+        "options": write_options(target.options),
         "created_at": now(),
         "updated_at": now(),
     }
@@ -164,31 +247,3 @@ def _add(connection: Connection, target: Target) -> None:
     ]
     if rows:
         connection.execute(upsert(schema.deploy_mappings).on_conflict_do_nothing(), rows)
-
-
-def _put(connection: Connection, step: MakeLink, target_id: int, *, deployed: bool) -> None:
-    row = {
-        "model_id": step.model_id,
-        "target_id": target_id,
-        "source_path": storable(step.source),
-        "deploy_path": storable(step.path),
-        "is_deployed": deployed,
-        "created_at": now(),
-    }
-    statement = upsert(schema.deploy_links).values(row)
-    changed = {name: row[name] for name in ("source_path", "deploy_path", "is_deployed")}
-    link_id = connection.execute(
-        statement.on_conflict_do_update(index_elements=["model_id", "target_id"], set_=changed).returning(_L.id)
-    ).scalar_one()
-    files = schema.deploy_link_files
-    connection.execute(delete(files).where(files.c.link_id == link_id))
-    rows = [
-        {
-            "link_id": link_id,
-            "sha256": file.sha256,
-            "path_bytes": os.fsencode(file.path),
-            "source_bytes": os.fsencode(file.source),
-        }
-        for file in step.files
-    ]
-    connection.execute(insert(files), rows)

@@ -21,7 +21,7 @@ def comfyui(hub: Hub, downloads: Path, tmp_path: Path) -> Path:
     """A hub with three models, and an enabled ComfyUI."""
     scan(hub, downloads)
     base = tmp_path / "ComfyUI/models"
-    hub.deployment.change_target("comfyui", enabled=True, path=str(base))
+    hub.targets.change("comfyui", enabled=True, path=str(base))
     return base
 
 
@@ -40,7 +40,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 
 def test_a_new_hub_has_four_targets_all_disabled(hub: Hub) -> None:
-    targets = [(target.name, target.enabled, target.base_path) for target in hub.deployment.targets()]
+    targets = [(target.name, target.enabled, target.base_path) for target in hub.targets.all()]
     assert targets == [
         ("comfyui", False, "~/comfy/ComfyUI/models"),
         ("wan", False, "~/pinokio/api/wan.git/app"),
@@ -202,14 +202,14 @@ def test_a_crash_between_link_and_row_is_finished_by_the_next_run(hub: Hub, comf
 
 
 def test_forge_reads_embeddings_beside_its_models(hub: Hub, comfyui: Path, tmp_path: Path) -> None:
-    hub.deployment.change_target("forge", enabled=True, path=str(tmp_path / "forge/models"))
+    hub.targets.change("forge", enabled=True, path=str(tmp_path / "forge/models"))
     deploy(hub)
     assert (tmp_path / "forge/embeddings/EasyNegative.safetensors").is_symlink()
     assert (tmp_path / "forge/models/Lora/detail.safetensors").is_symlink()
 
 
 def test_a_plain_folder_gets_a_sub_folder_for_each_type(hub: Hub, comfyui: Path, tmp_path: Path) -> None:
-    hub.deployment.add_target("mine", str(tmp_path / "mine"), app="folder", display_name="", enabled=True)
+    hub.targets.add("mine", str(tmp_path / "mine"), app="folder", display_name="", enabled=True)
     deploy(hub)
     assert sorted(tree(tmp_path / "mine")) == [
         "embedding/EasyNegative.safetensors",
@@ -219,8 +219,8 @@ def test_a_plain_folder_gets_a_sub_folder_for_each_type(hub: Hub, comfyui: Path,
 
 
 def test_a_mapping_can_be_changed_and_removed(hub: Hub, comfyui: Path) -> None:
-    hub.deployment.map_type("comfyui", "lora", "loras/from the hub")
-    hub.deployment.map_type("comfyui", "vae", None)
+    hub.targets.map_type("comfyui", "lora", "loras/from the hub")
+    hub.targets.map_type("comfyui", "vae", None)
     deploy(hub)
     assert sorted(tree(comfyui)) == ["embeddings/EasyNegative.safetensors", "loras/from the hub/detail.safetensors"]
 
@@ -228,10 +228,10 @@ def test_a_mapping_can_be_changed_and_removed(hub: Hub, comfyui: Path) -> None:
 def test_a_target_with_links_is_not_forgotten(hub: Hub, comfyui: Path) -> None:
     deploy(hub)
     with pytest.raises(InvalidInput, match="still has 3 links"):
-        hub.deployment.remove_target("comfyui")
+        hub.targets.remove("comfyui")
     finish(hub.deployment.apply(hub.deployment.plan_removal(["comfyui"])))
-    hub.deployment.remove_target("comfyui")
-    assert "comfyui" not in [target.name for target in hub.deployment.targets()]
+    hub.targets.remove("comfyui")
+    assert "comfyui" not in [target.name for target in hub.targets.all()]
 
 
 def test_a_plan_counts_what_copies_would_have_cost(hub: Hub, comfyui: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_plan_counts_what_copies_would_have_cost(hub: Hub, comfyui: Path) -> N
 
 
 def test_one_target_failing_does_not_stop_the_others(hub: Hub, comfyui: Path, tmp_path: Path) -> None:
-    hub.deployment.change_target("forge", enabled=True, path=str(tmp_path / "blocked/models"))
+    hub.targets.change("forge", enabled=True, path=str(tmp_path / "blocked/models"))
     (tmp_path / "blocked").write_text("a file where a folder should be")
     plan = hub.deployment.plan()
     problems = [event for event in hub.deployment.apply(plan) if event.kind == "problem"]
@@ -297,11 +297,11 @@ def test_a_name_of_full_length_is_shortened_for_the_second_model(hub: Hub, comfy
 def test_defaults_are_made_once_also_after_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config.load({}, hub=str(tmp_path / "fresh"))
     with monkeypatch.context() as patch:
-        patch.setattr("modelhub.services.deploy.Deployment.create_defaults", lambda _: 1 / 0)
+        patch.setattr("modelhub.services.targets.TargetDesk.create_defaults", lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             open_hub(settings)
     with open_hub(settings) as hub:
-        assert len(hub.deployment.targets()) == 4
-        hub.deployment.remove_target("wan")
+        assert len(hub.targets.all()) == 4
+        hub.targets.remove("wan")
     with open_hub(settings) as hub:
-        assert len(hub.deployment.targets()) == 3
+        assert len(hub.targets.all()) == 3

@@ -144,7 +144,7 @@ def test_another_model_in_the_same_folder_is_another_model(hub: Hub, tmp_path: P
 def test_a_folder_deploys_as_a_folder_of_links_and_leaves_nothing_behind(hub: Hub, tmp_path: Path) -> None:
     write_llama(tmp_path / "in/Tiny")
     scan(hub, tmp_path / "in")
-    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    hub.targets.add("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
     assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 1
     linked = tmp_path / "app/llm/Tiny"
     assert (linked / "model-00002-of-00002.safetensors").is_symlink()
@@ -161,7 +161,7 @@ def test_shards_and_companions_are_linked_beside_one_another(hub: Hub, tmp_path:
     build.safetensors(tmp_path / "in/a.safetensors", build.SD15_LORA)
     (tmp_path / "in/a.yaml").write_text("model: {}\n")
     scan(hub, tmp_path / "in")
-    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    hub.targets.add("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
     finish(hub.deployment.apply(hub.deployment.plan(["plain"])))
     assert sorted(path.name for path in (tmp_path / "app/lora").iterdir()) == ["a.safetensors", "a.yaml"]
     finish(hub.deployment.apply(hub.deployment.plan_removal(["plain"])))
@@ -177,7 +177,7 @@ def test_split_files_keep_the_names_by_which_they_find_one_another(hub: Hub, tmp
     split(tmp_path / "in/one", "one")
     split(tmp_path / "in/two", "two")
     scan(hub, tmp_path / "in")
-    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    hub.targets.add("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
     assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 2
     folders = {path.parent for path in (tmp_path / "app").rglob("llama-7b-q4-00001-of-00003.gguf")}
     assert len(folders) == 2
@@ -188,7 +188,7 @@ def test_split_files_keep_the_names_by_which_they_find_one_another(hub: Hub, tmp
 def test_what_took_the_place_of_one_link_stays_and_the_others_go(hub: Hub, tmp_path: Path) -> None:
     split(tmp_path / "in", "one")
     scan(hub, tmp_path / "in")
-    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    hub.targets.add("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
     finish(hub.deployment.apply(hub.deployment.plan(["plain"])))
     (first,) = (tmp_path / "app").rglob("*-00001-of-00003.gguf")
     first.unlink()
@@ -268,13 +268,13 @@ def test_a_file_that_is_named_is_taken_alone(hub: Hub, tmp_path: Path) -> None:
 def test_an_interrupted_deployment_of_many_links_is_finished_by_the_next(hub: Hub, tmp_path: Path) -> None:
     write_llama(tmp_path / "in/Tiny")
     scan(hub, tmp_path / "in")
-    hub.deployment.add_target("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
+    hub.targets.add("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
     (step,) = hub.deployment.plan(["plain"]).links
     linked = step.files[-1]
     os.makedirs(os.path.dirname(linked.path))
     os.symlink(linked.source, linked.path)
     assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 1
-    assert all(os.path.realpath(path) == os.path.realpath(source) for path, source, _ in step.files)
+    assert all(os.path.realpath(path) == os.path.realpath(source) for path, source, *_ in step.files)
 
 
 def test_a_dry_run_foresees_folders_as_one(hub: Hub, tmp_path: Path) -> None:

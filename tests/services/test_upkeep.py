@@ -108,12 +108,12 @@ def test_doctor_names_a_missing_content_by_its_hash(hub: Hub, downloads: Path) -
 
 def test_doctor_tells_broken_links_and_lost_targets(hub: Hub, downloads: Path, tmp_path: Path) -> None:
     scan(hub, downloads)
-    hub.deployment.change_target("comfyui", enabled=True, path=str(tmp_path / "comfy"))
+    hub.targets.change("comfyui", enabled=True, path=str(tmp_path / "comfy"))
     finish(hub.deployment.apply(hub.deployment.plan()))
     (tmp_path / "comfy/vae/ae.safetensors").unlink()
-    hub.deployment.change_target("wan", enabled=True)
+    hub.targets.change("wan", enabled=True)
     messages = [check.message for check in hub.upkeep.doctor() if check.status == "warning"]
-    assert any("should link to ae.safetensors, but is nothing" in message for message in messages)
+    assert any("should lead to ae.safetensors, but is gone" in message for message in messages)
     assert any("wan: " in message and "does not exist" in message for message in messages)
 
 

@@ -1,0 +1,84 @@
+"""Apps that are running on this machine: found by their answers, asked for their models, told to look again."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from modelhub.core.deployment import App, Registry, Target
+from modelhub.core.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An app that answered at an address."""
+
+    app: str
+    display_name: str
+    url: str
+
+
+@contextmanager
+def registry(url: str) -> Iterator[Registry]:
+    """The registry of the app at an address."""
+    from modelhub.remote.invokeai import InvokeAI  # noqa: PLC0415  (only what is spoken to needs it)
+    from modelhub.remote.local import LocalServer  # noqa: PLC0415
+
+    with LocalServer(url, timeout=30.0) as server:
+        yield InvokeAI(server)
+
+
+def running(apps: Mapping[str, App], ports: Mapping[int, int] | None = None) -> list[Running]:
+    """Every known app that answers on one of its usual ports. `ports` moves them, for those who have others."""
+    from modelhub.remote.local import LocalServer, is_it  # noqa: PLC0415  (imports httpx)
+
+    found: list[Running] = []
+    asked = [app for app in apps.values() if app.server is not None]
+    for port in sorted({port for app in asked if app.server for port in app.server.ports}):
+        url = f"http://127.0.0.1:{(ports or {}).get(port, port)}"
+        here = [app for app in asked if app.server and port in app.server.ports]
+        here.sort(key=lambda app: not (app.server and app.server.imitates))
+        known: set[object] = set()
+        with LocalServer(url) as server:
+            for app in here:
+                if app.server is None or app.server in known or not _listens(port, ports):
+                    continue
+                if is_it(server, app.server):
+                    found.append(Running(app.name, app.display_name, url))
+                    known.add(app.server)
+                    if app.server.imitates:
+                        break
+    return found
+
+
+def _listens(port: int, ports: Mapping[int, int] | None) -> bool:
+    """Whether anything is there at all; most ports are closed, and a closed one need not be asked many questions."""
+    import socket  # noqa: PLC0415
+
+    try:
+        with socket.create_connection(("127.0.0.1", (ports or {}).get(port, port)), timeout=0.5):
+            return True
+    except OSError:
+        return False
+
+
+def models_of(app: App, url: str = "") -> list[str]:
+    """The models that a running app lists; raises InvalidInput for one that cannot be asked, Offline if it is not there."""
+    from modelhub.remote.local import LocalServer, model_names  # noqa: PLC0415
+
+    if app.server is None or not app.server.models:
+        raise InvalidInput(
+            f"{app.display_name} cannot be asked for its models.", hint="`modelhub apps` shows the others."
+        )
+    with LocalServer(url or f"http://127.0.0.1:{app.server.ports[0]}", timeout=10.0) as server:
+        return model_names(server, app.server)
+
+
+def refresh(app: App, target: Target) -> bool:
+    """Make a running app look at its folders again; False if it has nothing to be asked for that."""
+    from modelhub.remote.local import LocalServer, refresh  # noqa: PLC0415
+
+    if app.server is None or not app.server.refresh:
+        return False
+    with LocalServer(target.options.url or f"http://127.0.0.1:{app.server.ports[0]}", timeout=30.0) as server:
+        refresh(server, app.server)
+    return True

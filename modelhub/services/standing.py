@@ -1,0 +1,137 @@
+"""What stands of what we made: links, copies, files and entries, looked at each time anew."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+
+from modelhub.apps import configs, ollama
+from modelhub.apps.configs import Entry
+from modelhub.core.deployment import App, Conflict, Link, LinkFile, RemoveLink, Step, Target
+from modelhub.core.errors import ModelHubError
+from modelhub.files import links, placements
+
+_AS_RECORDED = "register"
+"""What only a running app can tell counts as standing; `modelhub doctor TARGET` asks it."""
+
+
+class Standing:
+    """Looks at a target's disk. Configuration files are read once."""
+
+    def __init__(self, target: Target, app: App, base: str) -> None:
+        self.target = target
+        self.base = base
+        self._app = app
+        self._entries: dict[str, Mapping[str, Entry]] = {}
+
+    def of(self, file: LinkFile) -> bool:
+        """Whether at its path is what we made."""
+        if file.how == _AS_RECORDED:
+            return True
+        if file.how == "entry":
+            return self._named(file) == file.source
+        return placements.stands(file)
+
+    def leads(self, file: LinkFile) -> bool:
+        """Whether it leads to a file that is there."""
+        if file.how in (_AS_RECORDED, "entry"):
+            return os.path.exists(file.source)
+        return os.path.exists(file.path)
+
+    def sources(self, link: Link) -> list[str]:
+        """The contents that a record's files lead to, as far as they stand as we made them."""
+        return [file.source or file.sha256 for file in link.files if self.of(file)]
+
+    def is_ours(self, link: Link) -> bool:
+        """Recorded as made, or made by a run that was interrupted before it could say so."""
+        return link.deployed or any(file.how != _AS_RECORDED and self.of(file) for file in link.files)
+
+    def is_whole(self, link: Link) -> bool:
+        """Whether everything of a deployed model stands and leads to something."""
+        return all(self.of(file) and self.leads(file) for file in link.files)
+
+    def is_gone(self, file: LinkFile) -> bool:
+        """Whether nothing stands at its place."""
+        if file.how == "entry":
+            return not self._named(file)
+        return file.how != _AS_RECORDED and links.lstat(file.path) is None
+
+    def entries(self, path: str) -> Mapping[str, Entry]:
+        """The models that a configuration names."""
+        if path not in self._entries:
+            kind = self._app.config.kind if self._app.config else ""
+            try:
+                content = placements.read_config(path)[0]
+            except (OSError, ModelHubError):
+                content = None
+            self._entries[path] = configs.entries(kind, path, content)
+        return self._entries[path]
+
+    def _named(self, file: LinkFile) -> str:
+        path, name, part = entry_parts(file)
+        entry = self.entries(path).get(name)
+        if entry is None:
+            return ""
+        return entry.mmproj if part else entry.model
+
+    def removal(self, link: Link, because: str, needed: frozenset[str] = frozenset()) -> Iterator[Step]:
+        """Remove a model's files; what took the place of one is the user's, and the others go all the same.
+
+        `needed` are paths of shared files that something else needs as well.
+        """
+        standing = [file for file in link.files if self.of(file) or self.is_gone(file)]
+        for file in link.files:
+            if file not in standing and file.path not in needed:
+                by = f"{links.what_stands_at(file.path)}, where our link was"
+                yield Conflict(self.target.name, link.model_id, file.path, by)
+        ours = [file for file in standing if not (file.shared and file.path in needed)]
+        if ours:
+            first = ours[0]
+            folders = tuple(self._made_for(link))
+            yield RemoveLink(self.target.name, link.model_id, first.path, first.source, because, tuple(ours), folders)
+
+    def _made_for(self, link: Link) -> list[str]:
+        """Folders that exist only for this model's files, deepest first: those below the target's own."""
+        own = {self.base, *(os.path.normpath(os.path.join(self.base, one)) for one in self.target.folders.values())}
+        found = set()
+        for file in link.files:
+            if file.how in (_AS_RECORDED, "entry"):
+                continue
+            folder = os.path.dirname(file.path)
+            while folder.startswith(os.path.join(self.base, "")) and folder not in own:
+                found.add(folder)
+                folder = os.path.dirname(folder)
+        return sorted(found, key=len, reverse=True)
+
+    def needed_by_others(self, link: Link, others: Sequence[Link]) -> frozenset[str]:
+        """Paths of shared files that other models, ours or the user's, need as well."""
+        shared = {file.path for file in link.files if file.shared}
+        if not shared:
+            return frozenset()
+        needed = {file.path for other in others if other.deployed for file in other.files if file.shared}
+        mine = {file.path for one in (link, *others) for file in one.files}
+        for path in manifests(self.base):
+            if path not in mine:
+                needed |= {f"{self.base}/blobs/sha256-{digest}" for digest in _digests(path)}
+        return frozenset(shared & needed)
+
+
+def entry_parts(file: LinkFile) -> tuple[str, str, str]:
+    """The configuration file, the name in it, and ``mmproj`` for a projector."""
+    path, _, rest = file.path.partition("#")
+    name, _, part = rest.partition("#")
+    return path, name, part
+
+
+def manifests(base: str) -> Iterator[str]:
+    """Ollama's manifests below a folder: four levels down."""
+    top = os.path.join(base, "manifests")
+    for folder, _, names in os.walk(top):
+        for name in names:
+            yield os.path.join(folder, name)
+
+
+def _digests(manifest: str) -> set[str]:
+    try:
+        content = placements.read_config(manifest)[0]
+        return ollama.digests_named(content or b"{}")
+    except (OSError, ValueError, ModelHubError):
+        return set()

@@ -1,0 +1,147 @@
+"""Taking back what a deployment did: what was made goes, what was removed comes back, where nobody touched it since."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from modelhub.core.deployment import Conflict, Link, LinkFile, MakeLink, Plan, RemoveLink, Step, Target, WriteConfig
+from modelhub.core.errors import Changed, ModelHubError, from_os_error
+from modelhub.core.events import Problem, Result, Task
+from modelhub.core.names import printable
+from modelhub.core.types import Sha256
+from modelhub.files import links, placements
+from modelhub.services.applying import Application, Deployed
+from modelhub.services.prepare import base_of
+from modelhub.services.standing import Standing
+from modelhub.services.targets import TargetDesk
+from modelhub.store.journal import Journal, JournalStep, Run
+from modelhub.store.targets import Targets
+
+_OURS = ("made", "replaced", "removed")
+_USERS = ("moved", "adopted")
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What taking back a run would do. `users` are files of the user's that go back, `folders` go if they are empty."""
+
+    run: Run
+    plan: Plan
+    users: tuple[JournalStep, ...]
+    folders: tuple[str, ...]
+
+
+class Undo:
+    def __init__(self, journal: Journal, targets: Targets, desk: TargetDesk, application: Application) -> None:
+        self._journal = journal
+        self._targets = targets
+        self._desk = desk
+        self._application = application
+
+    def runs(self) -> list[Run]:
+        """What was deployed and undone, newest first."""
+        return self._journal.runs()
+
+    def plan(self, run: int | None = None) -> Undoing:
+        """What undoing a run (the last one that was not undone, if none is named) would change; nothing is touched."""
+        chosen = self._journal.to_undo(run)
+        if chosen.state == "undone":
+            raise Changed(f"Run {chosen.id} was undone already.", hint="`modelhub deploy history` lists all runs.")
+        steps = self._journal.steps(chosen.id)
+        targets = {target.id: target for target in self._targets.all()}
+        records = {(link.target_id, link.model_id): link for link in self._targets.links()}
+        made: list[Step] = list(_configs(steps, targets))
+        grouped: dict[tuple[int, int], list[JournalStep]] = {}
+        for step in steps:
+            if step.action in _OURS and step.target_id in targets and step.model_id is not None:
+                grouped.setdefault((step.target_id, step.model_id), []).append(step)
+        for key, own in reversed(grouped.items()):
+            made += self._model(targets[key[0]], own, records.get(key))
+        users = tuple(step for step in reversed(steps) if step.action in _USERS)
+        folders = tuple(step.path for step in reversed(steps) if step.action == "folder")
+        return Undoing(chosen, Plan(tuple(made), "undo"), users, folders)
+
+    def _model(self, target: Target, steps: Sequence[JournalStep], record: Link | None) -> Iterator[Step]:
+        app = self._desk.app_of(target)
+        standing = Standing(target, app, base_of(target, app, self._desk.deployed))
+        model_id = steps[0].model_id or 0
+        stamps = {file.path: file.stamp for file in record.files} if record is not None else {}
+        gone = [_file(step, stamps) for step in steps if step.action == "made"]
+        if gone:
+            ours = [file for file in gone if standing.of(file) or standing.is_gone(file)]
+            for file in gone:
+                if file not in ours:
+                    yield Conflict(
+                        target.name, model_id, file.path, f"{links.what_stands_at(file.path)}, where our link was"
+                    )
+            if ours:
+                yield RemoveLink(target.name, model_id, ours[0].path, ours[0].source, "undone", tuple(ours))
+        back = [_file(step, {}) for step in steps if step.action == "removed"]
+        back += [_back(step) for step in steps if step.action == "replaced"]
+        free = []
+        for file in back:
+            if file.was or file.how in ("entry", "register") or standing.is_gone(file) or standing.of(file):
+                free.append(file)
+            else:
+                yield Conflict(target.name, model_id, file.path, links.what_stands_at(file.path))
+        if free:
+            first = free[0]
+            yield MakeLink(target.name, model_id, first.sha256, first.path, first.source, 0, first.how, tuple(free))
+
+    def run(self, undoing: Undoing) -> Task[Deployed]:
+        """Take the run back. What was changed since is left alone and told."""
+        result: Result[Deployed] | None = None
+        problems = 0
+        for event in self._application.run(undoing.plan):
+            if isinstance(event, Result):
+                result = event
+            else:
+                problems += isinstance(event, Problem)
+                yield event
+        for step in undoing.users:
+            try:
+                _users_file_back(step)
+            except (ModelHubError, OSError) as error:
+                known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(step.path))
+                yield Problem.of(known, item=step.path)
+        for folder in undoing.folders:
+            links.remove_if_empty(folder)
+        self._journal.close(undoing.run.id, "undone")
+        if result is not None:
+            yield result
+
+
+def _file(step: JournalStep, stamps: dict[str, str]) -> LinkFile:
+    how = step.how or "symlink"
+    content = step.before if step.action == "removed" and step.before is not None else b""
+    return LinkFile(step.path, step.source, Sha256(step.sha256), how, content, stamp=stamps.get(step.path, ""))  # type: ignore[arg-type]
+
+
+def _back(step: JournalStep) -> LinkFile:
+    """A link that led elsewhere before."""
+    return LinkFile(step.path, os.fsdecode(step.before or b""), Sha256(step.sha256), "symlink", was=step.source)
+
+
+def _configs(steps: Sequence[JournalStep], targets: dict[int, Target]) -> Iterator[WriteConfig]:
+    for step in reversed(steps):
+        if step.action == "wrote" and step.target_id in targets:
+            name = targets[step.target_id].name
+            yield WriteConfig(name, step.path, step.sha256, step.before, "as it was before", first=True)
+
+
+def _users_file_back(step: JournalStep) -> None:
+    """A file of the user's to where and what it was; raises Changed if it is not as we left it."""
+    if step.action == "moved":
+        if links.lstat(step.path) is not None or links.lstat(step.source) is None:
+            raise Changed(f"{printable(step.source)} was moved or replaced since.", hint="Move it back by hand.")
+        links.rename_free(step.source, step.path)
+        return
+    told = json.loads(step.before or b"{}")
+    if links.target_of(step.path) != step.source:
+        raise Changed(f"{printable(step.path)} is no longer the link we made.", hint="Nothing was changed there.")
+    placements.file_for_link(step.path, step.source, Sha256(step.sha256))
+    with contextlib.suppress(OSError):
+        os.chmod(step.path, int(told.get("mode", 0o644)))
+        os.utime(step.path, ns=(int(told.get("mtime_ns", 0)), int(told.get("mtime_ns", 0))))
