@@ -6,7 +6,7 @@ A record's keys are the fields of `App`, with these spellings: `naming` is a tem
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,16 +34,25 @@ _FIELDS = {field.name: field for field in dataclasses.fields(App) if field.name 
 @cache
 def apps() -> dict[str, App]:
     """Every shipped app by its name. A plain folder takes every type, each in a folder of the type's name."""
-    return _read(Path(__file__).with_name("apps.yaml"), "shipped")
+    shipped = _entries(Path(__file__).with_name("apps.yaml"))
+    return {name: read_app(name, entry, "shipped") for name, entry in shipped.items()}
 
 
-def all_apps(folders: Sequence[Path]) -> dict[str, App]:
-    """The shipped apps, and over them those of every YAML file in `folders`, later ones first."""
+def all_apps(folders: Sequence[Path]) -> tuple[dict[str, App], tuple[str, ...]]:
+    """The shipped apps, over them those of every YAML file in `folders` (later ones win), and what is wrong with files.
+
+    A record that cannot be right is left out and told; the others hold.
+    """
     found = dict(apps())
+    problems: list[str] = []
     for folder in folders:
         for path in sorted(folder.glob("*.y*ml")) if folder.is_dir() else ():
-            found |= _read(path, printable(path))
-    return found
+            try:
+                for name, entry in _entries(path).items():
+                    found[name] = read_app(name, entry, printable(path))
+            except ModelHubError as error:
+                problems.append(error.message)
+    return found, tuple(problems)
 
 
 def named(name: str, known: Mapping[str, App]) -> App:
@@ -55,7 +64,7 @@ def named(name: str, known: Mapping[str, App]) -> App:
     return known[name]
 
 
-def _read(path: Path, origin: str) -> dict[str, App]:
+def _entries(path: Path) -> dict[str, Any]:
     try:
         document = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506  (a safe loader)
     except OSError as error:
@@ -66,7 +75,7 @@ def _read(path: Path, origin: str) -> dict[str, App]:
         raise ConfigInvalid(f"{printable(path)}{line} is not valid YAML.", hint="Correct or remove it.") from error
     if not isinstance(document or {}, dict):
         raise ConfigInvalid(f"{printable(path)} must hold apps by name.", hint="Compare modelhub/apps/apps.yaml.")
-    return {str(name): read_app(str(name), entry, origin) for name, entry in (document or {}).items()}
+    return {str(name): entry for name, entry in (document or {}).items()}
 
 
 def read_app(name: str, entry: Any, origin: str) -> App:
@@ -86,33 +95,41 @@ def read_app(name: str, entry: Any, origin: str) -> App:
 
 
 def _values(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = dict(entry)
-    values.setdefault("display_name", name)
-    for key in _LISTS:
-        if key in values:
-            values[key] = words(values[key])
-    if "endings" in values:
-        values["endings"] = {str(kind): words(endings) for kind, endings in values["endings"].items()}
-    if "folders" in values:
-        values["folders"] = {str(kind): _folder(str(folder)) for kind, folder in values["folders"].items()}
-    if "rules" in values:
-        values["rules"] = tuple(read_rule(rule) for rule in values["rules"])
-    if "naming" in values:
-        check_template(str(values["naming"]).replace(":", "/"))
-    if "config" in values:
-        values["config"] = ConfigFile(**values["config"])
-    if "server" in values:
-        given = dict(values["server"])
-        lists = {key: words(given[key]) for key in ("keys", "lacks", "refresh") if key in given}
-        values["server"] = Server(**given | lists | {"ports": tuple(int(port) for port in given.get("ports", ()))})
-    for key, field in _FIELDS.items():
-        if key in values and field.type in (str, bool) and not isinstance(values[key], field.type):
-            raise InvalidInput(f"{key} must be {'text' if field.type is str else 'true or false'}")
+    values = {"display_name": name} | {key: _READERS.get(key, _plain)(value) for key, value in entry.items()}
+    for key in entry:
+        kind = _FIELDS[key].type
+        if kind in (str, bool) and not isinstance(values[key], kind):
+            raise InvalidInput(f"{key} must be {'text' if kind is str else 'true or false'}")
     if values.get("layout", "folders") not in LAYOUTS:
         raise InvalidInput(f"there is no layout {values['layout']!r}")
-    if set(values.get("methods", ())) - set(METHODS):
+    if {*values.get("methods", ()), *values.get("windows_methods", ())} - set(METHODS):
         raise InvalidInput(f"methods are {', '.join(METHODS)}")
     return values
+
+
+def _plain(value: Any) -> Any:
+    return value
+
+
+def _naming(value: Any) -> str:
+    check_template(str(value).replace(":", "/"))
+    return str(value)
+
+
+def _server(value: Mapping[str, Any]) -> Server:
+    lists = {key: words(value[key]) for key in ("keys", "lacks", "refresh") if key in value}
+    return Server(**{**value, **lists, "ports": tuple(int(port) for port in value.get("ports", ()))})
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(_LISTS, words),
+    "endings": lambda value: {str(kind): words(endings) for kind, endings in value.items()},
+    "folders": lambda value: {str(kind): _folder(str(folder)) for kind, folder in value.items()},
+    "rules": lambda value: tuple(read_rule(rule) for rule in value),
+    "naming": _naming,
+    "config": lambda value: ConfigFile(**value),
+    "server": _server,
+}
 
 
 def _folder(text: str) -> str:

@@ -1,34 +1,131 @@
-"""deploy, undeploy, status."""
+"""deploy (apply, undo, history), undeploy, status."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from modelhub.cli import output
-from modelhub.cli.app import HubCommand, Session
-from modelhub.core.deployment import Conflict, MakeLink, Plan, RemoveLink, Skip, Step
+from modelhub.cli.app import HubCommand, HubGroup, Session
+from modelhub.core.deployment import (
+    RESOLUTIONS,
+    Conflict,
+    JournalStep,
+    MakeLink,
+    Note,
+    Plan,
+    RemoveLink,
+    Skip,
+    Step,
+    WriteConfig,
+)
+from modelhub.core.errors import ModelHubError
 from modelhub.core.types import Model
+from modelhub.services import running
 from modelhub.services.applying import Deployed
 from modelhub.services.hub import Hub, open_hub
 
+_QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
+_FLAGS = ("--json", "-q", "--quiet")
 
-@click.command(cls=HubCommand)
+
+class _Deploy(HubGroup):
+    """`deploy` alone, or with targets, applies; the words `undo` and `history` are commands of their own."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        first = next((word for word in args if word not in _FLAGS), "")
+        if first not in self.commands and not {"-h", "--help"} & set(args):
+            args = ["apply", *args]
+        return super().parse_args(context, args)
+
+
+@click.group(cls=_Deploy)
+def deploy() -> None:
+    """Link models into every enabled target, or into the TARGETs named. Run it again whenever you like.
+
+    `modelhub deploy [TARGET]...` is short for `modelhub deploy apply`.
+    """
+
+
+@deploy.command()
 @click.argument("targets", nargs=-1, metavar="[TARGET]...")
 @click.option("--target", "-t", "more_targets", multiple=True, help="Only this target (may be repeated).")
 @click.option("--model", "-m", "models", multiple=True, help="Only this model (may be repeated).")
+@click.option(
+    "--on-conflict",
+    type=click.Choice(RESOLUTIONS),
+    default="keep",
+    help="Where a file of yours stands: keep it and say so, skip it silently, rename the link, adopt the file.",
+)
+@click.option("--refresh", is_flag=True, help="Make apps that can be asked look again.")
 @click.option("--dry-run", is_flag=True, help="Show the plan; change nothing.")
 @click.pass_obj
-def deploy(
+def apply(
     session: Session,
     targets: Sequence[str],
     more_targets: Sequence[str],
     models: Sequence[str],
+    on_conflict: Any,
+    refresh: bool,
     dry_run: bool,
 ) -> int:
-    """Link models into every enabled target, or into the TARGETs named. Run it again whenever you like."""
+    """Link models into every enabled target, or into the TARGETs named."""
+    names = (*targets, *more_targets)
     with open_hub(output.settings(session), create=False) as hub:
-        plan = hub.deployment.plan((*targets, *more_targets), _chosen(hub, models))
-        return _carry_out(session, hub, plan, dry_run=dry_run)
+        chosen = _chosen(hub, models)
+        plan = hub.deployment.plan(names, chosen, on_conflict)
+        adopted: tuple[JournalStep, ...] = ()
+        if not dry_run and any(conflict.resolution == "adopt" for conflict in plan.conflicts):
+            adopted, _ = output.follow(hub.adopt(plan), session, output.say_problem)
+            plan = hub.deployment.plan(names, chosen, "rename")
+        code = _carry_out(session, hub, plan, adopted, dry_run=dry_run)
+        if refresh and not dry_run:
+            code = max(code, _refresh(session, hub, names))
+    return code
+
+
+def _refresh(session: Session, hub: Hub, names: Sequence[str]) -> int:
+    """Ask running apps to look again; one that is not there is told, and is no reason to fail what was done."""
+    problems = 0
+    for target in hub.deployment.chosen(names):
+        app = hub.targets.app_of(target)
+        try:
+            done = running.refresh(app, target)
+        except ModelHubError as error:
+            problems += 1
+            output.told(f"! {target.name}: {error.message} {error.hint}")
+        else:
+            if not session.json and not session.quiet:
+                output.line(f"refresh   {target.name}: {'asked' if done else app.refresh or 'nothing to ask'}")
+    return output.WITH_PROBLEMS if problems else 0
+
+
+@deploy.command()
+@click.argument("run", type=int, required=False)
+@click.option("--dry-run", is_flag=True, help="Show what would be undone; change nothing.")
+@click.pass_obj
+def undo(session: Session, run: int | None, dry_run: bool) -> int:
+    """Take back the last deployment, or RUN: links, files and configurations are as before it."""
+    with open_hub(output.settings(session), create=False) as hub:
+        undoing = hub.undo.plan(run)
+        if not session.json and not session.quiet:
+            one = undoing.run
+            output.line(f"{'would undo' if dry_run else 'undo'}      {one.what} of {one.started_at} (run {one.id})")
+        return _carry_out(session, hub, undoing.plan, dry_run=dry_run, task=None if dry_run else hub.undo.run(undoing))
+
+
+@deploy.command()
+@click.pass_obj
+def history(session: Session) -> int:
+    """What was deployed, undeployed, moved and undone, newest first."""
+    with open_hub(output.settings(session), create=False) as hub:
+        runs = hub.undo.runs()
+    if session.json:
+        output.write_json({"runs": runs})
+        return 0
+    rows = [(str(one.id), one.what, one.state, one.started_at, str(one.steps)) for one in runs]
+    output.table(("run", "what", "state", "started", "steps"), rows, right=("run", "steps"))
+    return 0
 
 
 @click.command(cls=HubCommand)
@@ -59,7 +156,9 @@ def _chosen(hub: Hub, names: Sequence[str]) -> list[Model] | None:
     return [hub.models.resolve(name) for name in names] if names else None
 
 
-def _carry_out(session: Session, hub: Hub, plan: Plan, *, dry_run: bool) -> int:
+def _carry_out(
+    session: Session, hub: Hub, plan: Plan, adopted: tuple[JournalStep, ...] = (), *, dry_run: bool, task: Any = None
+) -> int:
     for step in plan.steps:
         if session.json:
             output.write_json(step)
@@ -69,23 +168,37 @@ def _carry_out(session: Session, hub: Hub, plan: Plan, *, dry_run: bool) -> int:
     if dry_run:
         totals = hub.deployment.preview(plan)
     else:
-        totals, problems = output.follow(hub.deployment.apply(plan), session, output.say_problem)
+        totals, problems = output.follow(task or hub.deployment.apply(plan, adopted), session, output.say_problem)
     if session.json:
         output.write_json(output.result_line(totals))
     elif not session.quiet:
         output.line(_summary(totals))
-    return output.WITH_PROBLEMS if problems or plan.conflicts else 0
+    unable = any(note.code in ("no_method", "config") for note in plan.notes)
+    return output.WITH_PROBLEMS if problems or plan.conflicts or unable else 0
 
 
 def _say_step(step: Step) -> None:
-    if isinstance(step, MakeLink):
-        output.line(f"link      {step.target}: {step.path}")
+    if isinstance(step, Note):
+        output.told(f"! {step.target}: {step.message}")
+    elif isinstance(step, MakeLink):
+        output.line(f"{'replace' if step.replaces else _WORDS[step.how]:9} {step.target}: {step.path}")
     elif isinstance(step, RemoveLink):
         output.line(f"unlink    {step.target}: {step.path} ({step.because})")
+    elif isinstance(step, WriteConfig):
+        output.line(
+            f"{'write' if step.content is not None else 'remove':9} {step.target}: {step.path} ({step.because})"
+        )
     elif isinstance(step, Conflict):
-        output.told(f"! conflict  {step.target}: {step.path} is taken by {step.by}; left as it is")
-    elif isinstance(step, Skip) and step.code not in ("linked", "no_folder"):
+        told = "taken into the hub" if step.resolution == "adopt" else "left as it is"
+        output.told(f"! conflict  {step.target}: {step.path} is taken by {step.by}; {told}")
+    elif isinstance(step, Skip) and step.code not in _QUIET_SKIPS:
         output.line(f"skip      {step.target}: {step.name}: {step.because}")
+
+
+_WORDS = {
+    "symlink": "link", "hardlink": "hard link", "reflink": "reflink", "copy": "copy", "write": "write",
+    "entry": "entry", "register": "register",
+}  # fmt: skip
 
 
 def _summary(totals: Deployed) -> str:
@@ -96,13 +209,16 @@ def _summary(totals: Deployed) -> str:
         f"{totals.linked} already right",
         f"{totals.skipped} skipped",
         f"{totals.conflicts} conflicts",
+        *([f"{output.count(totals.configs, 'configuration')} {would}written"] if totals.configs else []),
     ]
-    return f"{', '.join(parts)}; {output.size(totals.bytes_saved)} not copied."
+    copied = f", {output.size(totals.bytes_copied)} copied" if totals.bytes_copied else ""
+    return f"{', '.join(parts)}; {output.size(totals.bytes_saved)} not copied{copied}."
 
 
 @click.command(cls=HubCommand)
+@click.option("--types", "by_type", is_flag=True, help="For each type as well.")
 @click.pass_obj
-def status(session: Session) -> int:
+def status(session: Session, by_type: bool) -> int:
     """Show what is deployed, against what could be."""
     with open_hub(output.settings(session), create=False) as hub:
         targets = hub.deployment.status()
@@ -116,13 +232,23 @@ def status(session: Session) -> int:
             str(target.deployed),
             str(target.available),
             str(target.broken),
+            target.method,
+            "" if target.free is None else output.size(target.free),
             target.base_path,
         )
         for target in targets
     ]
     output.table(
-        ("target", "enabled", "deployed", "available", "broken", "path"),
+        ("target", "enabled", "deployed", "available", "broken", "method", "free", "path"),
         rows,
-        right=("deployed", "available", "broken"),
+        right=("deployed", "available", "broken", "free"),
     )
+    if by_type:
+        output.line()
+        lines = [
+            (target.name, kind, str(deployed), str(available))
+            for target in targets
+            for kind, (deployed, available) in sorted(target.by_type.items())
+        ]
+        output.table(("target", "type", "deployed", "available"), lines, right=("deployed", "available"))
     return 0

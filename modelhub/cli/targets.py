@@ -1,10 +1,13 @@
-"""targets: list, add, edit, remove, enable, disable, map."""
+"""targets: list, add, edit, filter, remove, enable, disable, map."""
+
+from collections.abc import Sequence
 
 import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubGroup, Session
 from modelhub.core.deployment import Target
+from modelhub.core.rules import said, typed_condition
 from modelhub.services.hub import open_hub, preview_hub
 
 
@@ -27,38 +30,114 @@ def list_targets(session: Session) -> int:
         output.write_json({"targets": found})
     else:
         rows = [
-            (one.name, one.display_name, "yes" if one.enabled else "no", str(len(one.folders)), one.base_path)
+            (
+                one.name,
+                one.app,
+                "yes" if one.enabled else "no",
+                one.method or "-",
+                said(one.options.include) or "-",
+                one.base_path,
+            )
             for one in found
         ]
-        output.table(("target", "name", "enabled", "types", "path"), rows, right=("types",))
+        output.table(("target", "app", "enabled", "method", "only", "path"), rows)
     return 0
 
 
 @targets.command()
 @click.argument("name")
 @click.argument("path", required=False, default="")
-@click.option("--app", default="folder", help="The app it is: comfyui, forge, wan, image_upscale or folder (default).")
+@click.option("--app", default="folder", help="The app it is (`modelhub apps` lists them); a plain folder by default.")
 @click.option("--display-name", default="", help="How it is shown.")
+@click.option(
+    "--method", default="", help="symlink, hardlink, reflink, copy, config or native; the app's own by default."
+)
+@click.option("--url", default="", help="Where the app runs, if it is spoken to: http://127.0.0.1:9090.")
 @click.option("--disabled", is_flag=True, help="Do not deploy to it yet.")
 @click.option("--dry-run", is_flag=True, help="Only check.")
 @click.pass_obj
-def add(session: Session, name: str, path: str, app: str, display_name: str, disabled: bool, dry_run: bool) -> int:
+def add(
+    session: Session,
+    name: str,
+    path: str,
+    app: str,
+    display_name: str,
+    method: str,
+    url: str,
+    disabled: bool,
+    dry_run: bool,
+) -> int:
     """Add a target NAME at PATH; its app gives it its folders."""
     settings = output.settings(session)
     with preview_hub(settings) if dry_run else open_hub(settings) as hub:
         make = hub.targets.preview if dry_run else hub.targets.add
-        return _say(session, make(name, path, app=app, display_name=display_name, enabled=not disabled))
+        given = {"app": app, "display_name": display_name, "method": method, "url": url}
+        return _say(session, make(name, path, enabled=not disabled, **given))
 
 
 @targets.command()
 @click.argument("name")
 @click.option("--path", default="", help="Its base path.")
 @click.option("--display-name", default="", help="How it is shown.")
+@click.option("--method", help="symlink, hardlink, reflink, copy, config or native; '' is the app's own.")
+@click.option("--names", help="Template of names, such as {base}/{clean}; '' is the app's own.")
+@click.option("--url", help="Where the app runs, if it is spoken to; '' is its usual address.")
+@click.option("--app-config", help="The app's configuration file, if it is another than usual.")
+@click.option("--dry-run", is_flag=True, help="Only check.")
 @click.pass_obj
-def edit(session: Session, name: str, path: str, display_name: str) -> int:
-    """Change the path or the shown name of target NAME."""
+def edit(
+    session: Session,
+    name: str,
+    path: str,
+    display_name: str,
+    method: str | None,
+    names: str | None,
+    url: str | None,
+    app_config: str | None,
+    dry_run: bool,
+) -> int:
+    """Change target NAME: its place, how models get there, how they are called."""
     with open_hub(output.settings(session)) as hub:
-        return _say(session, hub.targets.change(name, path=path, display_name=display_name))
+        changed = hub.targets.change(
+            name,
+            path=path,
+            display_name=display_name,
+            method=method,
+            naming=names,
+            url=url,
+            config=app_config,
+            dry_run=dry_run,
+        )
+        return _say(session, changed)
+
+
+@targets.command(name="filter")
+@click.argument("name")
+@click.option("--include", multiple=True, metavar="CONDITION", help="Only models that fit, e.g. 'base=sdxl size<8G'.")
+@click.option("--exclude", multiple=True, metavar="CONDITION", help="No models that fit, e.g. 'tag=nsfw'.")
+@click.option("--clear", is_flag=True, help="Forget the conditions so far.")
+@click.option("--dry-run", is_flag=True, help="Only check.")
+@click.pass_obj
+def filter_target(
+    session: Session, name: str, include: Sequence[str], exclude: Sequence[str], clear: bool, dry_run: bool
+) -> int:
+    """Show or set which models target NAME takes: keys type, base, sub_type, tag, format, quant, category, capability,
+    license, name, folder, and size with < or >; several words must all fit, several options are alternatives.
+    """
+    with open_hub(output.settings(session)) as hub:
+        target = hub.targets.filter(
+            name,
+            include=[typed_condition(text) for text in include],
+            exclude=[typed_condition(text) for text in exclude],
+            clear=clear,
+            dry_run=dry_run,
+        )
+    if session.json:
+        output.write_json(target)
+    elif not session.quiet:
+        output.line(f"include  {said(target.options.include) or 'everything'}")
+        output.line(f"exclude  {said(target.options.exclude) or 'nothing'}")
+    return 0
 
 
 @targets.command()

@@ -1,12 +1,16 @@
 """verify, doctor, db."""
 
+from collections.abc import Sequence
+
 import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
+from modelhub.core.deployment import Finding, Target
 from modelhub.core.places import HubPlaces
 from modelhub.services import hub as hubs
-from modelhub.services.hub import open_hub
+from modelhub.services.checkup import TypeFolder
+from modelhub.services.hub import Hub, open_hub
 
 _MARKS = {"ok": "ok", "warning": "note", "problem": "BAD"}
 
@@ -27,10 +31,18 @@ def verify(session: Session, quick: bool) -> int:
 
 
 @click.command(cls=HubCommand)
+@click.argument("target", required=False)
+@click.option("--repair", is_flag=True, help="Make the links of TARGET anew, and remove dead links into this hub.")
+@click.option("--move", is_flag=True, help="Put misplaced models of yours into the folders of their types.")
+@click.option("--dry-run", is_flag=True, help="With --repair or --move: only show.")
 @click.pass_obj
-def doctor(session: Session) -> int:
-    """Check the hub, its databases, rules, files, links and targets, and say what to do."""
+def doctor(session: Session, target: str | None, repair: bool, move: bool, dry_run: bool) -> int:
+    """Check the hub, its databases, rules, files, links and targets, and say what to do; or look closely at TARGET."""
+    if target is None and (repair or move):
+        raise click.UsageError("Name the target: modelhub doctor TARGET --repair")
     with open_hub(output.settings(session), create=False) as hub:
+        if target is not None:
+            return _look_at(session, hub, hub.targets.get(target), repair=repair, move=move, dry_run=dry_run)
         checks = hub.upkeep.doctor()
     bad = any(check.status == "problem" for check in checks)
     if session.json:
@@ -42,6 +54,55 @@ def doctor(session: Session) -> int:
                 if check.hint:
                     output.line(f"      {check.hint}")
     return output.WITH_PROBLEMS if bad else 0
+
+
+def _look_at(session: Session, hub: Hub, target: Target, *, repair: bool, move: bool, dry_run: bool) -> int:
+    findings = hub.checkup.all(target)
+    if session.json and not (repair or move):
+        output.write_json({"ok": not findings, "findings": findings, "folders": hub.checkup.folders(target)})
+        return output.WITH_PROBLEMS if findings else 0
+    if not session.json and not session.quiet:
+        _say_findings(findings, hub.checkup.folders(target))
+    problems = 0
+    mended: set[str] = set()
+    if move:
+        moved, problems = output.follow(hub.checkup.move(findings, dry_run=dry_run), session, output.say_problem)
+        mended.add("misplaced")
+        _say(session, moved, f"{output.count(moved.moved, 'file')} {'would be ' if dry_run else ''}moved.")
+    if repair:
+        cleaned = hub.checkup.clean(findings, dry_run=dry_run)
+        plan = hub.deployment.plan([target.name])
+        if dry_run:
+            done = hub.deployment.preview(plan)
+        else:
+            done, more = output.follow(hub.deployment.apply(plan), session, output.say_problem)
+            problems += more
+        mended |= {"gone", "dangling", "orphan", "leftover"}
+        would = "would be " if dry_run else ""
+        told = (
+            f"{done.made} links {would}made, {done.removed} {would}removed, {len(cleaned)} dead ones {would}cleaned up."
+        )
+        _say(session, done, told)
+    left = [finding for finding in findings if finding.code not in mended]
+    return output.WITH_PROBLEMS if problems or left else 0
+
+
+def _say(session: Session, value: object, told: str) -> None:
+    if session.json:
+        output.write_json(output.result_line(value))
+    elif not session.quiet:
+        output.line(told)
+
+
+def _say_findings(findings: Sequence[Finding], folders: Sequence[TypeFolder]) -> None:
+    rows = [(one.type, one.real if one.exists else f"{one.folder} (not there)", str(one.files)) for one in folders]
+    output.table(("type", "folder as the app reads it", "files"), rows, right=("files",))
+    output.line()
+    for finding in findings:
+        output.line(f"note  {finding.message}")
+        output.line(f"      {finding.hint}")
+    if not findings:
+        output.line("ok    Every link stands and leads to its model.")
 
 
 @click.group(cls=HubGroup)

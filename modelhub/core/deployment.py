@@ -356,6 +356,22 @@ class Plan:
         return sum(step.size for step in self.links if step.how in COPIES)
 
 
+class JournalStep(NamedTuple):
+    """`action`: made, replaced, removed (links), folder, wrote (a configuration), adopted, moved (a user's file).
+
+    `before` is what a file held, or where a link pointed; None: there was nothing.
+    """
+
+    action: str
+    path: str
+    source: str = ""
+    sha256: str = ""
+    how: str = ""
+    before: bytes | None = None
+    target_id: int | None = None
+    model_id: int | None = None
+
+
 class Place(NamedTuple):
     """Where a model may go: the folder of its type, its files, and the paths that must be free for them."""
 

@@ -1,4 +1,4 @@
-"""A plan is carried out: link by link, each noted before it is made, so that a crash at any point is finished or undone.
+"""A plan is carried out: link by link, each noted before it is made, so that after a crash it is finished or undone.
 
 Only what we made, and stands as we made it, is ever removed; what is the user's is a conflict.
 """
@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from modelhub.core.deployment import COPIES, LinkFile, MakeLink, Plan, Registry, RemoveLink, WriteConfig
+from modelhub.core.deployment import COPIES, JournalStep, LinkFile, MakeLink, Plan, Registry, RemoveLink, WriteConfig
 from modelhub.core.errors import CannotLink, Conflict, ModelHubError, from_os_error
 from modelhub.core.events import Event, Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces
 from modelhub.files import links, placements
 from modelhub.services.waiting import Tick, beside
-from modelhub.store.journal import Journal, JournalStep
+from modelhub.store.journal import Journal
 from modelhub.store.targets import Targets
 
 _CHUNK = 2000
@@ -107,11 +107,12 @@ class Application:
             finally:
                 self._journal.close(run)
 
-    def run(self, plan: Plan) -> Task[Deployed]:
-        """Do what the plan says. What changed meanwhile is left alone and told."""
+    def run(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
+        """Do what the plan says. What changed meanwhile is left alone and told. `before` was done for it already."""
         ids = {target.name: target.id for target in self._targets.all()}
         count = Count(total=len(plan.removals) + len(plan.links))
         with self.alone(plan.what) as run, contextlib.ExitStack() as stack:
+            self._journal.note(run, before)
             known = _Known(self._registries, stack)
             yield from self._configs([step for step in plan.configs if step.first], ids, run, count)
             for removals in _chunks(plan.removals):

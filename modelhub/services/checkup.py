@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelhub.core.deployment import App, Finding, LinkFile, Target
+from modelhub.core.deployment import App, Finding, JournalStep, LinkFile, Target
 from modelhub.core.errors import ModelHubError, from_os_error
 from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
@@ -19,7 +19,7 @@ from modelhub.services.judge import Judge
 from modelhub.services.prepare import base_of
 from modelhub.services.standing import Standing
 from modelhub.services.targets import TargetDesk
-from modelhub.store.journal import Journal, JournalStep
+from modelhub.store.journal import Journal
 from modelhub.store.library import Library
 from modelhub.store.targets import Targets
 

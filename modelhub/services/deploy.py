@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from modelhub.core.deployment import (
     Deployable,
+    JournalStep,
     Link,
     MakeLink,
     Placed,
@@ -16,6 +17,7 @@ from modelhub.core.deployment import (
 )
 from modelhub.core.errors import InvalidInput
 from modelhub.core.events import Task
+from modelhub.core.names import printable
 from modelhub.core.places import expand
 from modelhub.core.types import UNKNOWN, Model
 from modelhub.files import abilities
@@ -67,7 +69,14 @@ class Deployment:
                 "No target is enabled.",
                 hint="`modelhub apps detect` finds apps; `modelhub targets enable NAME` enables one.",
             )
+        known = self._desk.apps()
         for target in chosen:
+            if target.app not in known:
+                raise InvalidInput(
+                    f"The app {printable(target.app)!r} of the target {target.name} is not known.",
+                    hint="; ".join(self._desk.app_problems())
+                    or "Is its YAML file gone? `modelhub apps` lists the apps.",
+                )
             if target.options.problem:
                 raise InvalidInput(
                     f"The options of the target {target.name} cannot be read: {target.options.problem.rstrip('.')}.",
@@ -155,9 +164,12 @@ class Deployment:
                 steps += config_steps(prepared, mine, own, known, selection, self._targets)
         return Plan(tuple(steps), "undeploy")
 
-    def apply(self, plan: Plan) -> Task[Deployed]:
-        """Do what the plan says. What changed meanwhile is left alone and told. Raises Conflict while another runs."""
-        return self._application.run(plan)
+    def apply(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
+        """Do what the plan says; `before` is what was done for it already (files adopted), to be undone with it.
+
+        What changed meanwhile is left alone and told. Raises Conflict while another deployment runs on the hub.
+        """
+        return self._application.run(plan, before)
 
     def preview(self, plan: Plan) -> Deployed:
         return totals(

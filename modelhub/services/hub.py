@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from modelhub.apps import catalogue
 from modelhub.core import config
 from modelhub.core.config import Settings
+from modelhub.core.deployment import App, JournalStep, Plan
 from modelhub.core.errors import NotFound, from_os_error
 from modelhub.core.events import Task
 from modelhub.core.names import printable
@@ -17,6 +19,7 @@ from modelhub.core.places import HubPlaces, bundled, user_apps, user_rules
 from modelhub.core.types import Adopt
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.services import running
+from modelhub.services.adoption import adopt_conflicts
 from modelhub.services.applying import Application
 from modelhub.services.checkup import Checkup
 from modelhub.services.deploy import Deployment
@@ -74,6 +77,10 @@ class Hub:
         for database in self._databases:
             database.close()
 
+    def adopt(self, plan: Plan) -> Task[tuple[JournalStep, ...]]:
+        """Take the user's files that stand where links should go into the hub, as `plan` says; a link takes their place."""
+        return adopt_conflicts(plan, lambda path: self.scan([path], adopt="symlink"), Blobs(self.places))
+
     def scan(self, paths: Sequence[str], *, adopt: Adopt | None = None, dry_run: bool = False) -> Task[ScanSummary]:
         """Take the models under `paths` into the hub; see Scanner.scan. Raises NotFound for a path that is gone."""
         roots = [require_exists(path) for path in paths]
@@ -129,6 +136,12 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         _databases=(library_database, rules_database),
         _found_files=found_files,
     )
+
+
+def known_apps(settings: Settings) -> dict[str, App]:
+    """Every app, shipped or of the user's own files; needs no hub."""
+    places = HubPlaces(settings.hub)
+    return catalogue.all_apps((user_apps(os.environ), places.own_apps))[0]
 
 
 def _writable(places: HubPlaces) -> bool:

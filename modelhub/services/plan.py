@@ -164,6 +164,10 @@ class TargetPlan:
         by = "another model of that name" if self._is_a_models(taken) else links.what_stands_at(taken)
         yield from self._conflict(model, places, taken, by)
 
+    def _is_a_models(self, path: str) -> bool:
+        """Whether another model of ours has the name, or gets it in this plan, however it is written."""
+        return path.lower() in self._names_of_ours
+
     def _conflict(self, model: Deployable, places: Sequence[Place], path: str, by: str) -> Iterator[Step]:
         if self._resolution == "rename" and len(places) > 1:
             place = places[1]

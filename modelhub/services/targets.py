@@ -38,7 +38,11 @@ class TargetDesk:
 
     def apps(self) -> dict[str, App]:
         """Every known app by name, those of the user's own files among them."""
-        return catalogue.all_apps(self._app_folders)
+        return catalogue.all_apps(self._app_folders)[0]
+
+    def app_problems(self) -> tuple[str, ...]:
+        """What is wrong with the user's own files of apps, a sentence for each."""
+        return catalogue.all_apps(self._app_folders)[1]
 
     def app_of(self, target: Target) -> App:
         """The record of a target's app; a plain folder's, if it has none any more."""
@@ -171,7 +175,7 @@ class TargetDesk:
         )
         return self._store(target, {}, options, dry_run=dry_run)
 
-    def set_rules(self, name: str, options: Options) -> Target:
+    def set_options(self, name: str, options: Options) -> Target:
         """Give a target other options altogether."""
         return self._store(self._targets.get(name), {}, options, dry_run=False)
 

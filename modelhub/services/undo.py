@@ -6,7 +6,18 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from modelhub.core.deployment import Conflict, Link, LinkFile, MakeLink, Plan, RemoveLink, Step, Target, WriteConfig
+from modelhub.core.deployment import (
+    Conflict,
+    JournalStep,
+    Link,
+    LinkFile,
+    MakeLink,
+    Plan,
+    RemoveLink,
+    Step,
+    Target,
+    WriteConfig,
+)
 from modelhub.core.errors import Changed, ModelHubError, from_os_error
 from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
@@ -16,7 +27,7 @@ from modelhub.services.applying import Application, Deployed
 from modelhub.services.prepare import base_of
 from modelhub.services.standing import Standing
 from modelhub.services.targets import TargetDesk
-from modelhub.store.journal import Journal, JournalStep, Run
+from modelhub.store.journal import Journal, Run
 from modelhub.store.targets import Targets
 
 _OURS = ("made", "replaced", "removed")
@@ -57,13 +68,16 @@ class Undo:
         for step in steps:
             if step.action in _OURS and step.target_id in targets and step.model_id is not None:
                 grouped.setdefault((step.target_id, step.model_id), []).append(step)
+        adopted = {step.path for step in steps if step.action == "adopted"}
         for key, own in reversed(grouped.items()):
-            made += self._model(targets[key[0]], own, records.get(key))
+            made += self._model(targets[key[0]], own, records.get(key), adopted)
         users = tuple(step for step in reversed(steps) if step.action in _USERS)
         folders = tuple(step.path for step in reversed(steps) if step.action == "folder")
         return Undoing(chosen, Plan(tuple(made), "undo"), users, folders)
 
-    def _model(self, target: Target, steps: Sequence[JournalStep], record: Link | None) -> Iterator[Step]:
+    def _model(
+        self, target: Target, steps: Sequence[JournalStep], record: Link | None, adopted: set[str]
+    ) -> Iterator[Step]:
         app = self._desk.app_of(target)
         standing = Standing(target, app, base_of(target, app, self._desk.deployed))
         model_id = steps[0].model_id or 0
@@ -77,7 +91,8 @@ class Undo:
                         target.name, model_id, file.path, f"{links.what_stands_at(file.path)}, where our link was"
                     )
             if ours:
-                yield RemoveLink(target.name, model_id, ours[0].path, ours[0].source, "undone", tuple(ours))
+                going = tuple(file for file in ours if file.path not in adopted)  # the user's file comes back there
+                yield RemoveLink(target.name, model_id, ours[0].path, ours[0].source, "undone", going)
         back = [_file(step, {}) for step in steps if step.action == "removed"]
         back += [_back(step) for step in steps if step.action == "replaced"]
         free = []

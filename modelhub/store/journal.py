@@ -6,27 +6,12 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, insert, select, update
 
+from modelhub.core.deployment import JournalStep
 from modelhub.core.errors import NotFound
 from modelhub.store import schema
 from modelhub.store.engine import Database, now
 
 _R = schema.deploy_runs.c
-
-
-class JournalStep(NamedTuple):
-    """`action`: made, replaced, removed (links), folder, wrote (a configuration), adopted, moved (a user's file).
-
-    `before` is what a file held, or where a link pointed; None: there was nothing.
-    """
-
-    action: str
-    path: str
-    source: str = ""
-    sha256: str = ""
-    how: str = ""
-    before: bytes | None = None
-    target_id: int | None = None
-    model_id: int | None = None
 
 
 class Run(NamedTuple):

@@ -7,12 +7,12 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from modelhub.core.deployment import How, Link, LinkFile, MakeLink, Target
+from modelhub.core.deployment import How, JournalStep, Link, LinkFile, MakeLink, Target
 from modelhub.core.errors import Conflict, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.store import schema
 from modelhub.store.engine import Database, now
-from modelhub.store.journal import JournalStep, put_steps
+from modelhub.store.journal import put_steps
 from modelhub.store.options import read_options, write_options
 
 _T = schema.deploy_targets.c
