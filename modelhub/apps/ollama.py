@@ -138,7 +138,7 @@ def layers_of(metadata: Mapping[str, str]) -> Iterator[tuple[str, bytes]]:
     for key, (name, kind) in _SAMPLING.items():
         value = metadata.get(f"general.sampling.{key}")
         if value is not None and re.fullmatch(r"\d+(\.\d+)?(e[-+]?\d+)?", value):
-            parameters[name] = kind(float(value))
+            parameters[name] = kind(float(f"{float(value):.6g}"))  # the file holds single precision
     if parameters:
         yield "params", _packed(parameters)
 
@@ -155,9 +155,10 @@ def names(model: Deployable, template: str, fields: Mapping[str, str]) -> Iterat
 def digests_named(manifest_text: bytes) -> set[str]:
     """The digests (hexadecimal) that a manifest names; raises ValueError if it cannot be read."""
     document = json.loads(manifest_text)
-    if not isinstance(document, dict):
-        raise ValueError("not a manifest")
-    named = [document.get("config"), *(document.get("layers") or [])]
+    layers = document.get("layers") if isinstance(document, dict) else None
+    if not isinstance(layers, list):
+        raise ValueError("not a manifest")  # noqa: TRY004  (as json says it)
+    named = [document.get("config"), *layers]
     told = [str(layer.get("digest", "")) for layer in named if isinstance(layer, dict)]
     return {text[7:] for text in told if re.fullmatch(r"sha256[:-][0-9a-fA-F]{64}", text)}
 

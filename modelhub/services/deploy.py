@@ -1,6 +1,7 @@
 """Deployment: what would change in every target, and how things stand. Planning touches nothing."""
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from modelhub.core.deployment import (
@@ -87,7 +88,8 @@ class Deployment:
     def prepared(self, target: Target, selection: Selection | None = None) -> Prepared:
         """The target ready for planning; its notes say what one should know."""
         selection = selection or Selection(self._library, self._judge)
-        return prepare(target, self._desk.app_of(target), selection, hub=self._root, deployed=self._desk.deployed)
+        app, made = self._desk.app_of(target), self._targets.made_folders()
+        return prepare(target, app, selection, hub=self._root, deployed=self._desk.deployed, made_folders=made)
 
     def plan(
         self,
@@ -136,6 +138,11 @@ class Deployment:
                 others = self._described(mine, described)
                 steps += config_steps(prepared, mine.values(), own, others, selection, self._targets)
         return Plan(tuple(steps))
+
+    def types(self, plan: Plan) -> dict[str, int]:
+        """How many models of each type a plan links."""
+        ids = [step.model_id for step in plan.links]
+        return dict(Counter(model.type for model in self._library.deployables(ids)).most_common())
 
     def _described(self, records: Mapping[int, object], known: dict[int, Deployable]) -> dict[int, Deployable]:
         missing = [model_id for model_id in records if model_id not in known]

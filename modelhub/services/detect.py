@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelhub.core.deployment import App, MakeLink, Target
+from modelhub.core.deployment import App, Target
 from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.names import printable
 from modelhub.core.places import expand
@@ -87,12 +87,13 @@ class Detection:
             plan = self._deployment.plan_for([same[0] if same else target])
         except ModelHubError as error:
             return replace(found, notes=(f"{error.message} {error.hint}".strip(),))
-        types: dict[str, int] = {}
-        for step in plan.links:
-            types[_folder_of(step, found)] = types.get(_folder_of(step, found), 0) + 1
         notes = tuple(note.message for note in plan.notes)
         return replace(
-            found, links=len(plan.links), bytes=sum(step.size for step in plan.links), types=types, notes=notes
+            found,
+            links=len(plan.links),
+            bytes=sum(step.size for step in plan.links),
+            types=self._deployment.types(plan),
+            notes=notes,
         )
 
     def _folders(self, apps: Mapping[str, App], folders: Sequence[str]) -> Iterator[Detected]:
@@ -230,8 +231,3 @@ def _names(found: Detected) -> Iterator[str]:
     while True:
         yield f"{found.app}{number}"
         number += 1
-
-
-def _folder_of(step: MakeLink, found: Detected) -> str:
-    inside = os.path.relpath(step.path, found.base_path) if found.base_path else step.path
-    return inside.split(os.sep)[0] if not inside.startswith("..") else os.path.basename(os.path.dirname(step.path))

@@ -47,19 +47,27 @@ def base_of(target: Target, app: App, deployed: str) -> str:
     return expand(target.base_path)
 
 
-def prepare(target: Target, app: App, selection: Selection, *, hub: str, deployed: str) -> Prepared:
+def prepare(
+    target: Target, app: App, selection: Selection, *, hub: str, deployed: str, made_folders: frozenset[str]
+) -> Prepared:
     """Nothing is changed: a kind of link is tried in the nearest folder that exists, and taken away."""
     how, notes = _way(target, app, base_of(target, app, deployed), hub)
-    return _prepared(target, app, selection, deployed, how, tuple(notes))
+    return _prepared(target, app, selection, deployed, how, tuple(notes), made_folders)
 
 
 def prepare_quietly(target: Target, app: App, selection: Selection, *, deployed: str) -> Prepared:
     """As much as is needed to say how things stand; no link is tried."""
-    return _prepared(target, app, selection, deployed, None, ())
+    return _prepared(target, app, selection, deployed, None, (), frozenset())
 
 
 def _prepared(
-    target: Target, app: App, selection: Selection, deployed: str, how: How | None, notes: tuple[Note, ...]
+    target: Target,
+    app: App,
+    selection: Selection,
+    deployed: str,
+    how: How | None,
+    notes: tuple[Note, ...],
+    made_folders: frozenset[str],
 ) -> Prepared:
     base = base_of(target, app, deployed)
     elsewhere: dict[str, str] = {}
@@ -76,7 +84,7 @@ def _prepared(
         windows_names=abilities.names_as_windows(base),
         elsewhere=elsewhere,
     )
-    return Prepared(target, app, base, how, notes, layout, Standing(target, app, base))
+    return Prepared(target, app, base, how, notes, layout, Standing(target, app, base, made_folders))
 
 
 def _methods(app: App) -> tuple[Method, ...]:

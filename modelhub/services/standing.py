@@ -16,10 +16,11 @@ _AS_RECORDED = "register"
 class Standing:
     """Looks at a target's disk. Configuration files are read once."""
 
-    def __init__(self, target: Target, app: App, base: str) -> None:
+    def __init__(self, target: Target, app: App, base: str, made_folders: frozenset[str] = frozenset()) -> None:
         self.target = target
         self.base = base
         self._app = app
+        self._made_folders = made_folders
         self._entries: dict[str, Mapping[str, Entry]] = {}
 
     def of(self, file: LinkFile) -> bool:
@@ -89,7 +90,7 @@ class Standing:
             yield RemoveLink(self.target.name, link.model_id, first.path, first.source, because, tuple(ours), folders)
 
     def _made_for(self, link: Link) -> list[str]:
-        """Folders that exist only for this model's files, deepest first: those below the target's own."""
+        """Folders that we made for this model's files, deepest first: those below the target's own, which stay."""
         own = {self.base, *(os.path.normpath(os.path.join(self.base, one)) for one in self.target.folders.values())}
         found = set()
         for file in link.files:
@@ -97,7 +98,8 @@ class Standing:
                 continue
             folder = os.path.dirname(file.path)
             while folder.startswith(os.path.join(self.base, "")) and folder not in own:
-                found.add(folder)
+                if folder in self._made_folders:
+                    found.add(folder)
                 folder = os.path.dirname(folder)
         return sorted(found, key=len, reverse=True)
 

@@ -168,13 +168,21 @@ class Targets:
         with self._database.write() as connection:
             if stamped:
                 connection.exec_driver_sql(_STAMP, stamped)
-            _mark(connection, [(step.model_id, target_ids[step.target]) for step in steps], deployed=True)
+            if steps:
+                _mark(connection, [(step.model_id, target_ids[step.target]) for step in steps], deployed=True)
 
     def unmade(self, links: Sequence[tuple[int, int]]) -> None:
         """Note that the links of these (model id, target id) are gone."""
         if links:
             with self._database.write() as connection:
                 _mark(connection, links, deployed=False)
+
+    def made_folders(self) -> frozenset[str]:
+        """Every folder that a deployment ever made."""
+        c = schema.deploy_steps.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.path_bytes).where(c.action == "folder").distinct())
+            return frozenset(os.fsdecode(row[0]) for row in rows)
 
     def configs(self, target_id: int) -> dict[str, tuple[str, bool]]:
         """The files of a target that we wrote: the SHA-256 of what we wrote, and whether there was none before."""
