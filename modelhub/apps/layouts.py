@@ -18,6 +18,9 @@ from modelhub.core.types import Sha256
 WHOLE_FOLDERS = frozenset({"hf_folder", "diffusers", "savedmodel", "mlpackage"})
 """Formats of models that are a folder, and are deployed as one."""
 
+_SHORT = 50
+"""Characters of a name that fit into 255 bytes with any ending, however many bytes each has."""
+
 _SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.\w+$)")
 _JAN = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -26,7 +29,7 @@ _JAN = re.compile(r"[^A-Za-z0-9_.-]+")
 class Asked:
     """What layouts may ask about a model beyond its row: each is looked up only where a layout needs it."""
 
-    fields: Callable[[Deployable, Sequence[Placed]], dict[str, str]]
+    fields: Callable[[Deployable], dict[str, str]]
     metadata: Callable[[int], Mapping[str, str]] = lambda _: {}
     described: Callable[[Deployable], Mapping[str, object]] = lambda _: {}
 
@@ -50,9 +53,14 @@ class Folders(Layout):
     shared_rooms: bool = False
     _naming: str = field(init=False)
     _folders: dict[tuple[str, str], str] = field(init=False, default_factory=dict)
+    _ways: dict[tuple[str, str, str], tuple[str, str] | None] = field(init=False, default_factory=dict)
+    _has_plain: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         self._naming = self.target.options.naming or self.app.naming
+        special = self._naming != "{file}" or self.target.options.rules or self.app.rules
+        templates = any("{" in folder for folder in self.target.folders.values())
+        self._has_plain = type(self) is Folders and not (special or templates or self.windows_names)
 
     def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
         if self._folder_template(model, None) is None:
@@ -68,16 +76,34 @@ class Folders(Layout):
             )
         return None
 
+    def plain(self, model: Deployable, files: Sequence[Placed]) -> Place | None:
+        if not self._has_plain or len(files) != 1 or not model.filename.isascii():
+            return None
+        lead = files[0]
+        key = (model.type, model.format, naming.ending(lead.name))
+        if key not in self._ways:
+            fits = model.format not in WHOLE_FOLDERS and self.refusal(model, files) is None
+            ending = naming.suffix(model, lead.name, self._endings(model))
+            self._ways[key] = (f"{self._folder(model, None)}/", ending) if fits else None
+        way = self._ways[key]
+        stem = naming.stem_of(model.filename)
+        if way is None or len(stem) >= _SHORT or not stem.isprintable() or stem.startswith("."):
+            return None
+        path = f"{way[0]}{stem}{way[1]}"
+        if self.app.refuses and naming.is_hidden(stem + way[1], self.app.refuses):
+            return None
+        return Place(way[0][:-1], [LinkFile(path, lead.path, lead.sha256, self.how)], [path])
+
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         rule = self.rule(model)
-        folder = self._folder(model, files, rule)
+        folder = self._folder(model, rule)
         template = (rule.name if rule else "") or self._naming
-        if not self.app.companions:
+        if len(files) > 1 and not self.app.companions:
             files = [file for file in files if file.role != "companion"]
-        name = self._filled(template, model, files) if template != "{file}" else ""
+        name = self._filled(template, model) if template != "{file}" else ""
         if model.format in WHOLE_FOLDERS:
             yield from self._in_a_folder(model, files, folder, name or self._safe(model.filename))
-        elif sum(file.role != "companion" for file in files) > 1:
+        elif len(files) > 1 and sum(file.role != "companion" for file in files) > 1:
             yield from self._parts(model, files, folder, name if template.endswith("/") else "")
         elif template.endswith("/") and self.shared_rooms:
             yield from self._lone(model, files, folder, f"{name}/{self._own(model, files[0])}")
@@ -135,19 +161,23 @@ class Folders(Layout):
         if not name.isascii():
             stored = os.path.basename(lead.path)
             name = stored if storable(stored) == model.filename else name
-        stem = os.path.splitext(name)[0] if naming.has_suffix(model) else name
-        return self._safe(stem)
+        return self._safe(naming.stem_of(name))
 
     def _twice(self, given: str, model: Deployable, ending: str) -> Iterator[str]:
         """The name itself, and where another model has it, the name with the start of the digest."""
+        if len(given) < _SHORT and not self.app.refuses:
+            yield given
+            if not self.app.exact_names:
+                yield f"{given}-{model.sha256[:8]}"
+            return
         before, slash, stem = given.rpartition("/")
         shown = naming.shown(stem + ending, self.app.refuses)[: -len(ending) or None]
         yield before + slash + naming.shortened(shown, ending)[: -len(ending) or None]
         if not self.app.exact_names:
             yield before + slash + naming.shortened(shown, f"-{model.sha256[:8]}{ending}")[: -len(ending) or None]
 
-    def _filled(self, template: str, model: Deployable, files: Sequence[Placed]) -> str:
-        text = naming.filled(template, self.asked.fields(model, files))
+    def _filled(self, template: str, model: Deployable) -> str:
+        text = naming.filled(template, self.asked.fields(model))
         return "/".join(self._safe(part) for part in text.split("/")) or self._safe(model.filename)
 
     def _safe(self, name: str) -> str:
@@ -159,17 +189,18 @@ class Folders(Layout):
             return rule.folder
         return self.target.folders.get(model.type, self.target.folders.get("*"))
 
-    def _folder(self, model: Deployable, files: Sequence[Placed], rule: Rule | None) -> str:
+    def _folder(self, model: Deployable, rule: Rule | None) -> str:
         template = self._folder_template(model, rule) or "."
         if "{" in template:
-            template = self._filled(template, model, files)
+            template = self._filled(template, model)
         base = self.elsewhere.get(model.type, self.base)
         if (base, template) not in self._folders:
             self._folders[base, template] = os.path.normpath(os.path.join(base, template))
         return self._folders[base, template]
 
     def _endings(self, model: Deployable) -> tuple[str, ...]:
-        return self.app.endings.get(model.type) or self.app.endings.get("*", ())
+        endings = self.app.endings
+        return endings.get(model.type) or endings.get("*", ())
 
     def _link(self, path: str, file: Placed) -> LinkFile:
         return LinkFile(path, file.path, file.sha256, self.how, along=file.role == "companion")
@@ -225,7 +256,7 @@ class Piper(Folders):
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         lead = next(file for file in files if file.name.endswith(".onnx"))
         notes = next(file for file in files if file.name.endswith(".onnx.json"))
-        folder = self._folder(model, files, self.rule(model))
+        folder = self._folder(model, self.rule(model))
         stem = self._safe(os.path.basename(lead.name)[: -len(".onnx")])
         for one in self._twice(stem, model, ".onnx"):
             made = [self._link(f"{folder}/{one}.onnx", lead), self._link(f"{folder}/{one}.onnx.json", notes)]
@@ -271,7 +302,7 @@ class Ollama(Folders):
         config = self._small(ollama.config(model, projector=projector is not None))
         blobs.append(config)
         manifest = ollama.manifest(ollama.Layer("", config.sha256, len(config.content)), layers)
-        for name in ollama.names(model, self.target.options.naming, self.asked.fields(model, files)):
+        for name in ollama.names(model, self.target.options.naming, self.asked.fields(model)):
             path = f"{self.base}/manifests/{name}"
             yield Place(self.base, [written(path, manifest)._replace(source=lead.path), *blobs], [path])
 
@@ -304,9 +335,9 @@ class Jan(Folders):
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         lead = files[0]
         projector = next((file for file in files if _is_projector(file)), None)
-        folder = self._folder(model, files, self.rule(model))
+        folder = self._folder(model, self.rule(model))
         stem = os.path.splitext(_SHARD.sub("", model.filename))[0]
-        name = self._filled(self._naming, model, files) if self._naming != "{file}" else stem
+        name = self._filled(self._naming, model) if self._naming != "{file}" else stem
         lines = [f"model_path: {json.dumps(lead.path, ensure_ascii=False)}"]
         if projector is not None:
             lines.append(f"mmproj_path: {json.dumps(projector.path, ensure_ascii=False)}")
@@ -333,9 +364,9 @@ class KoboldCpp(Folders):
         projector = next((file for file in files if _is_projector(file)), None)
         if projector is not None:
             settings["mmproj"] = projector.path
-        folder = self._folder(model, files, self.rule(model))
+        folder = self._folder(model, self.rule(model))
         stem = os.path.splitext(_SHARD.sub("", model.filename))[0]
-        name = self._filled(self._naming, model, files) if self._naming != "{file}" else self._safe(stem)
+        name = self._filled(self._naming, model) if self._naming != "{file}" else self._safe(stem)
         for one in self._twice(name, model, ".kcpps"):
             path = f"{folder}/{one}.kcpps"
             yield Place(folder, [written(path, _json(settings))._replace(source=lead.path)], [path])
@@ -354,7 +385,7 @@ class Entries(Folders):
         path = config_path(self.target, self.app, self.base)
         projector = [file for file in files if _is_projector(file)][:1]
         stem = os.path.splitext(_SHARD.sub("", model.filename))[0]
-        name = self._filled(self._naming, model, files) if self._naming != "{file}" else stem
+        name = self._filled(self._naming, model) if self._naming != "{file}" else stem
         for one in self._twice(re.sub(r"[\[\]#;\"'{}\\\s]+", "-", name).strip("-") or "model", model, ""):
             main = LinkFile(f"{path}#{one}", files[0].path, files[0].sha256, "entry")
             beside = (LinkFile(f"{path}#{one}#mmproj", file.path, file.sha256, "entry") for file in projector)

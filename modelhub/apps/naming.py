@@ -34,7 +34,7 @@ _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", 
 
 def fields_of(model: Deployable, *, family: str, publisher: str, repo: str) -> dict[str, str]:
     """What a template can name, each value fit to be part of a name."""
-    stem = os.path.splitext(model.filename)[0] if has_suffix(model) else model.filename
+    stem = stem_of(model.filename)
     values = {
         "file": stem, "name": stem, "clean": hyphened(stem), "model": without_quant(stem), "base": model.base,
         "family": family or model.base, "sub_type": model.sub_type, "variant": model.variant, "type": model.type,
@@ -49,9 +49,10 @@ def fields_of(model: Deployable, *, family: str, publisher: str, repo: str) -> d
     return {name: inert(value.replace("/", "-")) for name, value in values.items()}
 
 
-def has_suffix(model: Deployable) -> bool:
-    """Whether the name ends in what a model file's name ends in."""
-    return os.path.splitext(model.filename)[1].lower() in _KNOWN
+def stem_of(name: str) -> str:
+    """A name without its ending, if that is one of a model file; ``v1.5`` has none."""
+    own = ending(name)
+    return name[: -len(own)] if own in _KNOWN else name
 
 
 def filled(template: str, fields: Mapping[str, str]) -> str:
@@ -102,18 +103,28 @@ def strict(name: str) -> str:
     return f"_{kept}" if kept.split(".")[0].lower() in _RESERVED else kept
 
 
+def ending(name: str) -> str:
+    """The ending of a name with its dot, in lower case; empty if it has none."""
+    dot = name.rfind(".")
+    return name[dot:].lower() if dot > 0 else ""
+
+
 def suffix(model: Deployable, name: str, endings: tuple[str, ...]) -> str:
     """The lower-case ending that tells the truth about the content, of those the app lists if it can be.
 
     `name` is the stored file's; it keeps an ending that is true. Formats we have no table for keep theirs.
     """
-    own = os.path.splitext(name)[1].lower()
-    true = _SUFFIXES.get(model.format)
+    return _true_ending(model.format, ending(name), endings)
+
+
+@lru_cache(maxsize=1024)
+def _true_ending(form: str, own: str, endings: tuple[str, ...]) -> str:
+    true = _SUFFIXES.get(form)
     if true is None:
         return own
     if own in true and (not endings or own in endings):
         return own
-    listed = [ending for ending in true if ending in endings]
+    listed = [one for one in true if one in endings]
     return listed[0] if listed else own if own in true else true[0]
 
 
@@ -122,9 +133,14 @@ def _hides(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(fnmatch.translate(pattern) for pattern in patterns))
 
 
+def is_hidden(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether the app does not show a file of this name."""
+    return _hides(patterns).match(name) is not None
+
+
 def shown(name: str, patterns: tuple[str, ...]) -> str:
     """`name`, or one that the app does not hide: dots before the ending become hyphens."""
-    if not patterns or not _hides(patterns).match(name):
+    if not patterns or not is_hidden(name, patterns):
         return name
     stem, ending = os.path.splitext(name)
     return stem.lstrip(".").replace(".", "-") + ending

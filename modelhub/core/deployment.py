@@ -389,6 +389,9 @@ class Layout(Protocol):
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         """Where the model may go, the best place first."""
 
+    def plain(self, model: Deployable, files: Sequence[Placed]) -> Place | None:
+        """The first of the candidates of a lone file that is not refused, where it is known at once; else None."""
+
 
 class Registry(Protocol):
     """A running app that is told of its models, and keeps its own list of them."""

@@ -34,10 +34,9 @@ def config_steps(
     targets: Targets,
 ) -> Iterator[Step]:
     """The changes to the target's configuration that its plan brings; a note where it cannot be changed."""
-    if not has_config(prepared):
-        return
     config = prepared.app.config
-    assert config is not None  # has_config
+    if config is None or not has_config(prepared):
+        return
     own_base = expand(prepared.target.base_path)
     path = config_path(prepared.target, prepared.app, own_base)
     after = _after(records, steps)

@@ -1,8 +1,11 @@
 """Deployment: what would change in every target, and how things stand. Planning touches nothing."""
 
+import gc
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
 
 from modelhub.core.deployment import (
     Deployable,
@@ -23,7 +26,7 @@ from modelhub.core.places import expand
 from modelhub.core.types import UNKNOWN, Model
 from modelhub.files import abilities
 from modelhub.services.applying import Application, Count, Deployed, totals
-from modelhub.services.configure import config_steps
+from modelhub.services.configure import config_steps, has_config
 from modelhub.services.judge import Judge
 from modelhub.services.library import Models
 from modelhub.services.plan import TargetPlan
@@ -104,20 +107,21 @@ class Deployment:
         self, targets: Sequence[Target], models: Sequence[Model] | None = None, resolution: Resolution = "keep"
     ) -> Plan:
         """The same for targets that need not be recorded yet."""
+        with _uncollected():
+            return Plan(tuple(self._steps(targets, models, resolution)))
+
+    def _steps(
+        self, targets: Sequence[Target], models: Sequence[Model] | None, resolution: Resolution
+    ) -> Iterator[Step]:
         ids = None if models is None else [model.id for model in models]
         wanted = self._library.deployables(ids)
         placed = self._models.files(ids)
-        needed = {
-            model_id: [file.path for file in files if file.role != "companion"] for model_id, files in placed.items()
-        }
-        reachable = {one for one, paths in needed.items() if paths and all(map(_exists, paths))}
+        reachable = {model_id for model_id, files in placed.items() if _are_there(files)}
         records = self._targets.links([target.id for target in targets if target.id])
         selection = Selection(self._library, self._judge)
-        described = {model.id: model for model in wanted}
-        steps: list[Step] = []
         for target in targets:
             prepared = self.prepared(target, selection)
-            steps += prepared.notes
+            yield from prepared.notes
             if prepared.how is None:
                 continue
             mine = {link.model_id: link for link in records if link.target_id == target.id}
@@ -133,16 +137,26 @@ class Deployment:
                 resolution=resolution,
             )
             own = list(planned.steps(wanted))
-            steps += own
+            yield from own
             if mine or any(isinstance(step, MakeLink) for step in own):
-                others = self._described(mine, described)
-                steps += config_steps(prepared, mine.values(), own, others, selection, self._targets)
-        return Plan(tuple(steps))
+                yield from self._config_steps(prepared, mine, own, wanted, selection)
 
     def types(self, plan: Plan) -> dict[str, int]:
         """How many models of each type a plan links."""
         ids = [step.model_id for step in plan.links]
         return dict(Counter(model.type for model in self._library.deployables(ids)).most_common())
+
+    def _config_steps(
+        self,
+        prepared: Prepared,
+        records: Mapping[int, Link],
+        steps: Sequence[Step],
+        known: Sequence[Deployable],
+        selection: Selection,
+    ) -> Iterator[Step]:
+        if has_config(prepared):
+            described = self._described(records, {model.id: model for model in known})
+            yield from config_steps(prepared, records.values(), steps, described, selection, self._targets)
 
     def _described(self, records: Mapping[int, object], known: dict[int, Deployable]) -> dict[int, Deployable]:
         missing = [model_id for model_id in records if model_id not in known]
@@ -163,12 +177,11 @@ class Deployment:
             gone = {link.model_id for link in going}
             own: list[Step] = []
             for number, link in enumerate(going):
-                others = [*(one for one in mine if one.model_id not in gone), *going[number + 1 :]]
+                others = chain((one for one in mine if one.model_id not in gone), islice(going, number + 1, None))
                 own += standing.removal(link, "undeployed", standing.needed_by_others(link, others))
             steps += own
             if mine:
-                known = self._described({link.model_id: link for link in mine}, {})
-                steps += config_steps(prepared, mine, own, known, selection, self._targets)
+                steps += self._config_steps(prepared, {link.model_id: link for link in mine}, own, (), selection)
         return Plan(tuple(steps), "undeploy")
 
     def apply(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
@@ -186,7 +199,7 @@ class Deployment:
     def status(self) -> list[TargetStatus]:
         """Deployed against available, by looking at every recorded link."""
         models = [model for model in self._library.deployables() if model.state == "ok" and not model.missing]
-        placed = self._models.files([model.id for model in models])
+        placed = self._models.files()
         recorded = self._targets.links()
         selection = Selection(self._library, self._judge)
         return [
@@ -233,5 +246,19 @@ class Deployment:
         )
 
 
-def _exists(path: str) -> bool:
-    return bool(path) and os.path.exists(path)
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """A plan makes a million small values and no cycles; the collector would walk them again and again."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
+def _are_there(files: Sequence[Placed]) -> bool:
+    """Whether every file that a model cannot do without can be read."""
+    needed = [file.path for file in files if file.role != "companion"]
+    return bool(needed) and all(path and os.path.exists(path) for path in needed)

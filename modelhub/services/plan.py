@@ -52,6 +52,7 @@ class TargetPlan:
         self._named = named
         self._resolution = resolution
         self._listings: dict[str, set[str]] = {}
+        self._roots: dict[str, str] = {}
         self._keys: dict[str, dict[str, str]] = {}
         self._ours = {file.path for link in records.values() if link.deployed for file in link.files}
         self._names_of_ours = {path.lower() for path in self._ours}
@@ -64,10 +65,33 @@ class TargetPlan:
                 if model_id not in alive and self._standing.is_ours(link):
                     yield from self._removal(link, "the model was deleted")
         for model in models:
-            yield from self._model(model)
+            step = None if model.id in self._records else self._plain(model)
+            if step is not None:
+                yield step
+            else:
+                yield from self._model(model)
+
+    def _plain(self, model: Deployable) -> MakeLink | None:
+        """The step for a sound lone file whose name is free, which is what most models of a first deployment are.
+
+        None for all else, which `_model` looks at closely. There may be half a million of them.
+        """
+        if model.state != "ok" or model.missing or model.deleted or model.type == UNKNOWN:
+            return None
+        if model.id not in self._reachable or model.id in self._left_out:
+            return None
+        place = self._layout.plain(model, self._placed[model.id])
+        if place is None:
+            return None
+        path = place.top[0]
+        folder, _, name = path.rpartition("/")
+        if name.lower() in self._listing(folder) or self._clash(model, place):
+            return None
+        self._claim(model, place)
+        return self._make(model, place.files)
 
     def _removal(self, link: Link, because: str) -> Iterator[Step]:
-        others = [other for other in self._records.values() if other is not link]
+        others = (other for other in self._records.values() if other is not link)
         yield from self._standing.removal(link, because, self._standing.needed_by_others(link, others))
 
     def _model(self, model: Deployable) -> Iterator[Step]:
@@ -184,7 +208,9 @@ class TargetPlan:
 
     def _make(self, model: Deployable, made: Sequence[LinkFile]) -> MakeLink:
         first = made[0]
-        how: How = next((file.how for file in made if file.how not in ("write", "register")), first.how)
+        how: How = first.how
+        if how in ("write", "register"):
+            how = next((file.how for file in made if file.how not in ("write", "register")), how)
         return MakeLink(
             self._target.name, model.id, first.sha256, first.path, first.source, model.size, how, tuple(made)
         )
@@ -194,7 +220,7 @@ class TargetPlan:
         if made[0].how == "entry":
             _, _, name = path.partition("#")
             return path not in self._planned and name not in self._standing.entries(path.partition("#")[0])
-        folder, name = path.rsplit("/", 1) if "/" in path else os.path.split(path)
+        folder, _, name = path.rpartition("/")
         if name.lower() not in self._listing(folder):
             return True
         if path in self._planned:
@@ -215,10 +241,10 @@ class TargetPlan:
     def _claim(self, model: Deployable, place: Place) -> None:
         by = self._unique.get(model.type)
         for path in place.top:
+            lower = path.lower()
             self._planned.add(path)
-            self._names_of_ours.add(path.lower())
-            folder, _, name = path.rpartition("/")
-            self._listing(folder).add(name.lower())
+            self._names_of_ours.add(lower)
+            self._listing(path.rpartition("/")[0]).add(lower.rpartition("/")[2])
         if by is not None:
             self._names(place.folder, by)[_key_of(place.files[0].path, by)] = place.files[0].path
 
@@ -235,14 +261,11 @@ class TargetPlan:
 
     def _names(self, folder: str, by: str) -> dict[str, str]:
         """What the app tells models apart by, for every file below its folder of a type."""
-        root = next(
-            (
-                one
-                for one in map(self._below, self._target.folders.values())
-                if folder == one or folder.startswith(f"{one}/")
-            ),
-            folder,
-        )
+        root = self._roots.get(folder)
+        if root is None:
+            roots = map(self._below, self._target.folders.values())
+            root = next((one for one in roots if folder == one or folder.startswith(f"{one}/")), folder)
+            self._roots[folder] = root
         if root not in self._keys:
             found = (os.path.join(where, name) for where, _, names in os.walk(root) for name in names)
             self._keys[root] = {_key_of(path, by): path for path in found if path not in self._ours}

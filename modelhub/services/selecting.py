@@ -8,12 +8,13 @@ from typing import Any
 
 from modelhub.apps import naming
 from modelhub.apps.layouts import Asked
-from modelhub.core.deployment import Deployable, Placed, Rule, Target
+from modelhub.core.deployment import Deployable, Rule, Target
 from modelhub.core.types import ModelFilter
 from modelhub.services.judge import Judge
 from modelhub.store.library import Library
 
 _CACHED = re.compile(r"models--([^/]+?)--([^/]+)")
+_VERSION = re.compile(r"_?\d.*$")
 _DOMAINS = {"checkpoint": "diffusion", "lora": "diffusion", "llm": "llm"}
 
 
@@ -81,10 +82,14 @@ class Selection:
     def _repositories(self) -> Mapping[int, str]:
         return self._library.repositories()
 
-    def fields(self, model: Deployable, files: Sequence[Placed]) -> dict[str, str]:
+    def fields(self, model: Deployable) -> dict[str, str]:
         publisher, repository = self._origin(model)
-        family = self._judge.book.root(model.base) if model.base else ""
-        return naming.fields_of(model, family=family, publisher=publisher, repo=repository)
+        return naming.fields_of(model, family=self._family(model.base), publisher=publisher, repo=repository)
+
+    def _family(self, base: str) -> str:
+        """The family as people file it: of language models without its version, qwen2 under qwen."""
+        root = self._judge.book.root(base) if base else ""
+        return root if self._judge.book.domains.get(base) == "diffusion" else _VERSION.sub("", root) or root
 
     def _origin(self, model: Deployable) -> tuple[str, str]:
         """Publisher and repository, as a site, a cache folder or the file itself names them."""

@@ -1,7 +1,7 @@
 """What stands of what we made: links, copies, files and entries, looked at each time anew."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from modelhub.apps import configs, ollama
 from modelhub.apps.configs import Entry
@@ -103,11 +103,12 @@ class Standing:
                 folder = os.path.dirname(folder)
         return sorted(found, key=len, reverse=True)
 
-    def needed_by_others(self, link: Link, others: Sequence[Link]) -> frozenset[str]:
+    def needed_by_others(self, link: Link, others: Iterable[Link]) -> frozenset[str]:
         """Paths of shared files that other models, ours or the user's, need as well."""
         shared = {file.path for file in link.files if file.shared}
         if not shared:
             return frozenset()
+        others = list(others)
         needed = {file.path for other in others if other.deployed for file in other.files if file.shared}
         mine = {file.path for one in (link, *others) for file in one.files}
         for path in manifests(self.base):

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
@@ -106,17 +106,14 @@ class Library:
     def deployables(self, model_ids: Sequence[int] | None = None) -> list[Deployable]:
         """Models by id with as much as a deployment needs; all that are not deleted, if none are named."""
         columns = ", ".join(_DEPLOYABLE.get(name, name) for name in Deployable._fields)
-        query = f"SELECT {columns} FROM models WHERE "
-        rows: list[Any] = []
+        found: list[Deployable] = []
         with self._database.read() as connection:
-            if model_ids is None:
-                cursor = connection.exec_driver_sql(f"{query} NOT deleted ORDER BY id").cursor
-                rows = [] if cursor is None else list(cursor.fetchall())
-            for start in range(0, len(model_ids or ()), 500):
-                some = tuple((model_ids or ())[start : start + 500])
-                named = f"{query} id IN ({', '.join('?' * len(some))}) ORDER BY id"
-                rows.extend(connection.exec_driver_sql(named, some).fetchall())
-        return [Deployable._make(row) for row in rows]
+            for some in [()] if model_ids is None else _chunks(model_ids):
+                where = f"id IN ({', '.join('?' * len(some))})" if some else "NOT deleted"
+                query = f"SELECT {columns} FROM models WHERE {where} ORDER BY id"
+                cursor = connection.exec_driver_sql(query, tuple(some)).cursor
+                found += [Deployable._make(row) for row in (cursor.fetchall() if cursor is not None else ())]
+        return found
 
     def ids(self, wanted: ModelFilter) -> set[int]:
         """The ids of models that fit."""
@@ -181,17 +178,20 @@ class Library:
 
     def contents(self, model_ids: Sequence[int] | None = None) -> list[Content]:
         """Where the content of each model is, deleted ones included: in the store, or at a place it was found."""
-        joined = schema.model_files.join(schema.blobs)
-        blob = schema.blobs.c
-        file = schema.model_files.c
-        query = select(
-            file.model_id, blob.sha256, blob.name_bytes, blob.size, blob.stored, file.relative_path, file.role
-        ).select_from(joined)
-        if model_ids is not None:
-            query = query.where(schema.model_files.c.model_id.in_(model_ids))
+        query = (
+            "SELECT f.model_id, b.sha256, b.name_bytes, b.size, b.stored, f.relative_path, f.role FROM model_files f"
+            " JOIN blobs b ON b.sha256 = f.sha256 {where} ORDER BY f.model_id, f.role <> 'main', f.relative_path"
+        )
+        found: list[Content] = []
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(file.model_id, *_FILE_ORDER)).all()
-        return [Content(row[0], Sha256(row[1]), os.fsdecode(row[2]), row[3], bool(row[4]), *row[5:]) for row in rows]
+            for some in [()] if model_ids is None else _chunks(model_ids):
+                where = f"WHERE f.model_id IN ({', '.join('?' * len(some))})" if some else ""
+                cursor = connection.exec_driver_sql(query.format(where=where), tuple(some)).cursor
+                found += [
+                    Content(row[0], row[1], os.fsdecode(row[2]), row[3], bool(row[4]), row[5], row[6])
+                    for row in (cursor.fetchall() if cursor is not None else ())
+                ]
+        return found
 
     def verified(self, digests: Sequence[str]) -> None:
         """Note that these contents were read whole and found right."""
@@ -320,6 +320,12 @@ class Library:
         query = select(_M.id).where(or_(_M.rules_digest != rules_digest, func.coalesce(_M.reclassify, "") != ""))
         with self._database.read() as connection:
             return set(connection.execute(query.where(_M.deleted == 0)).scalars())
+
+
+def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """As many at once as a question to SQLite can name."""
+    for start in range(0, len(ids), 500):
+        yield ids[start : start + 500]
 
 
 def _models(connection: Connection, rows: Iterable[Any]) -> list[Model]:
