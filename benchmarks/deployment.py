@@ -38,10 +38,8 @@ def fill(hub: Hub, place: Path, count: int) -> None:
         for table, key in (("models", "file_hash"), ("blobs", "sha256")):
             columns = [row[1] for row in database.execute(f"PRAGMA table_info({table})") if row[1] not in ("id", key)]
             name = "'model ' || value || '.safetensors'"
-            copied = ", ".join(
-                name if column in ("filename", "name") else f"CAST({name} AS BLOB)" if column == "name_bytes" else column
-                for column in columns
-            )
+            other = {"filename": name, "name": name, "name_bytes": f"CAST({name} AS BLOB)"}
+            copied = ", ".join(other.get(column, column) for column in columns)
             database.execute(
                 f"INSERT INTO {table} ({key}, {', '.join(columns)}) WITH RECURSIVE numbers(value) AS"
                 f" (SELECT 1 UNION ALL SELECT value + 1 FROM numbers WHERE value < {count})"
@@ -61,7 +59,8 @@ def links_cost(place: Path, count: int) -> tuple[float, float, float]:
     """Seconds for bare links, for a first deployment, and for one that finds all as it should be."""
     with open_hub(config.load({}, hub=str(place / "hub"))) as hub:
         fill(hub, place, count)
-        sources = [str(hub.places.models / f"{number:064x}/model {number}.safetensors") for number in range(1, count + 1)]
+        store = hub.places.models
+        sources = [str(store / f"{number:064x}/model {number}.safetensors") for number in range(1, count + 1)]
         bare = place / "bare"
         bare.mkdir()
         started = time.perf_counter()

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from modelhub.core.deployment import METHODS, App, ConfigFile, Server
+from modelhub.core.apps import METHODS, App, ConfigFile, Server
 from modelhub.core.errors import ConfigInvalid, InvalidInput, ModelHubError, NotFound, from_os_error
 from modelhub.core.names import printable
 from modelhub.core.rules import read_rule, words

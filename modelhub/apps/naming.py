@@ -26,7 +26,8 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
 """Endings that say the truth about a format, the usual one first."""
 _KNOWN = frozenset(ending for endings in _SUFFIXES.values() for ending in endings)
 _QUANT = re.compile(
-    r"[-_. ]*(?:(?:i1|ud|imat|imatrix)[-_. ])?\b(?:iq\d\w*|q\d(?:_[a-z0-9]+)*|f16|f32|bf16|fp16|fp8|fp32|mxfp4(?:_moe)?)$",
+    r"[-_. ]*(?:(?:i1|ud|imat|imatrix)[-_. ])?"
+    r"\b(?:iq\d\w*|q\d(?:_[a-z0-9]+)*|f16|f32|bf16|fp16|fp8|fp32|mxfp4(?:_moe)?)$",
     re.IGNORECASE,
 )
 _RESERVED = {"con", "prn", "aux", "nul", *(f"{port}{digit}" for port in ("com", "lpt") for digit in range(1, 10))}

@@ -62,7 +62,8 @@ _TALKS = (
     ),
     Talk(
         "<|START_OF_TURN_TOKEN|>",
-        '{{ range .Messages }}<|START_OF_TURN_TOKEN|>{{ if eq .Role "system" }}<|SYSTEM_TOKEN|>{{ else if eq .Role "user" }}'
+        '{{ range .Messages }}<|START_OF_TURN_TOKEN|>{{ if eq .Role "system" }}<|SYSTEM_TOKEN|>'
+        '{{ else if eq .Role "user" }}'
         "<|USER_TOKEN|>{{ else }}<|CHATBOT_TOKEN|>{{ end }}{{ .Content }}<|END_OF_TURN_TOKEN|>{{ end }}"
         "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>",
         ("<|START_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>"),

@@ -10,7 +10,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubGroup, Session
-from modelhub.core.deployment import App
+from modelhub.core.apps import App
 from modelhub.core.errors import Conflict, from_os_error
 from modelhub.core.names import printable
 from modelhub.services import mapping as mappings
@@ -91,10 +91,12 @@ def detect(session: Session, folders: Sequence[str], yes: bool, no_servers: bool
         if not session.json and not session.quiet:
             _say_found(found)
         asks = sys.stdin.isatty() and sys.stdout.isatty() and not session.json
-        added = []
-        for one in found if not dry_run else ():
-            if _can_be_added(one) and (yes or (asks and click.confirm(f"Deploy to {_place(one)}?", default=False))):
-                added.append(detection.add(one))
+        wanted = (
+            one
+            for one in (() if dry_run else found)
+            if _can_be_added(one) and (yes or (asks and click.confirm(f"Deploy to {_place(one)}?", default=False)))
+        )
+        added = [detection.add(one) for one in wanted]
     if session.json:
         output.write_json({"found": found, "added": added})
     else:

@@ -43,15 +43,13 @@ def plain(value: Any) -> Any:
             if isinstance(item, str) and not is_utf8(item):
                 made[f"{key}_b64"] = base64.b64encode(os.fsencode(item)).decode("ascii")
         return made
-    if isinstance(value, str):
-        return storable(value)
+    if isinstance(value, str | bytes):
+        return storable(value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         kind = getattr(value, "kind", None)
         return plain({"kind": kind} | value._asdict() if kind else value._asdict())
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(item) for item in value]
-    if isinstance(value, bytes):
-        return storable(value.decode("utf-8", "surrogateescape"))
     return value if isinstance(value, int | float | bool | None) else storable(str(value))
 
 

@@ -6,7 +6,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubGroup, Session
-from modelhub.core.deployment import Target
+from modelhub.core.apps import Target
 from modelhub.core.rules import said, typed_condition
 from modelhub.services.hub import open_hub, preview_hub
 

@@ -6,7 +6,8 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
-from modelhub.core.deployment import Finding, Target
+from modelhub.core.apps import Target
+from modelhub.core.deployment import Finding
 from modelhub.core.places import HubPlaces
 from modelhub.services import hub as hubs
 from modelhub.services.checkup import TypeFolder

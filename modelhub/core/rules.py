@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from modelhub.core.deployment import Rule
+from modelhub.core.apps import Rule
 from modelhub.core.errors import InvalidInput
 from modelhub.core.names import parse_size, printable
 from modelhub.core.templates import check_template

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from functools import cache
 
-from modelhub.core.deployment import Method
+from modelhub.core.apps import Method
 from modelhub.core.errors import ModelHubError, from_os_error
 from modelhub.core.names import printable
 from modelhub.files import links

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from modelhub.core.deployment import Server
+from modelhub.core.apps import Server
 from modelhub.core.errors import ConfigInvalid, Offline, RemoteRefused
 from modelhub.core.names import printable
 

@@ -6,7 +6,8 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from modelhub.core.deployment import App, Finding, JournalStep, LinkFile, Target
+from modelhub.core.apps import App, Target
+from modelhub.core.deployment import Finding, JournalStep, LinkFile
 from modelhub.core.errors import ModelHubError, from_os_error
 from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
@@ -153,7 +154,7 @@ class Checkup:
         ending = os.path.splitext(name)[1]
         endings = {one for kind in kinds for one in app.endings.get(kind) or app.endings.get("*", ())}
         if endings and ending not in endings:
-            told = f"{target.name}: {app.display_name} may not list {printable(path)}: it does not look for {ending} there."
+            told = f"{target.name}: {app.display_name} does not look for {ending} there, so not for {printable(path)}."
             yield Finding(target.name, "not_listed", path, told, "Rename it in lower case, or convert it.")
         elif any(fnmatch.fnmatchcase(name, pattern) for pattern in app.refuses):
             told = f"{target.name}: {app.display_name} hides {printable(path)} for its name."
@@ -167,7 +168,7 @@ class Checkup:
         if verdict.type in (UNKNOWN, *kinds) or verdict.confidence < _SURE or verdict.type not in target.folders:
             return
         right = os.path.join(_folder(base, target.folders[verdict.type]), os.path.basename(path))
-        told = f"{target.name}: {printable(path)} is a {verdict.type} ({verdict.confidence:.0%} sure), so it belongs elsewhere."
+        told = f"{target.name}: {printable(path)} lies wrong: it is a {verdict.type} ({verdict.confidence:.0%} sure)."
         hint = f"`modelhub doctor {target.name} --move` puts it at {printable(right)}."
         yield Finding(target.name, "misplaced", path, told, hint, {"to": right, "type": verdict.type})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 
+from modelhub.core.apps import Target
 from modelhub.core.deployment import (
     Deployable,
     JournalStep,
@@ -16,7 +17,6 @@ from modelhub.core.deployment import (
     Plan,
     Resolution,
     Step,
-    Target,
     TargetStatus,
 )
 from modelhub.core.errors import InvalidInput

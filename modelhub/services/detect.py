@@ -1,4 +1,4 @@
-"""Which apps are installed on this machine: found by the files that only they have, in the places where they usually are."""
+"""Which apps are installed here: found by the files that only they have, in the places where they usually are."""
 
 import glob
 import json
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelhub.core.deployment import App, Target
+from modelhub.core.apps import App, Target
 from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.names import printable
 from modelhub.core.places import expand

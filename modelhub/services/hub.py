@@ -10,8 +10,9 @@ from typing import Self
 
 from modelhub.apps import catalogue
 from modelhub.core import config
+from modelhub.core.apps import App
 from modelhub.core.config import Settings
-from modelhub.core.deployment import App, JournalStep, Plan
+from modelhub.core.deployment import JournalStep, Plan
 from modelhub.core.errors import NotFound, from_os_error
 from modelhub.core.events import Task
 from modelhub.core.names import printable
@@ -78,7 +79,7 @@ class Hub:
             database.close()
 
     def adopt(self, plan: Plan) -> Task[tuple[JournalStep, ...]]:
-        """Take the user's files that stand where links should go into the hub, as `plan` says; a link takes their place."""
+        """Take files of the user's that stand where links should go into the hub; a link takes their place."""
         return adopt_conflicts(plan, lambda path: self.scan([path], adopt="symlink"), Blobs(self.places))
 
     def scan(self, paths: Sequence[str], *, adopt: Adopt | None = None, dry_run: bool = False) -> Task[ScanSummary]:

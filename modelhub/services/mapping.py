@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modelhub.core.deployment import App, Options, Rule, Target
+from modelhub.core.apps import App, Options, Rule, Target
 from modelhub.core.errors import InvalidInput, ModelHubError, NotFound
 from modelhub.core.names import printable
 from modelhub.core.rules import read_condition, words, written_condition, written_rule

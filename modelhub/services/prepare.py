@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from modelhub.apps.configs import BY_CONFIG
-from modelhub.apps.layouts import LAYOUTS, Folders
-from modelhub.core.deployment import App, How, Method, Note, Target
+from modelhub.apps.folders import Folders
+from modelhub.apps.layouts import LAYOUTS
+from modelhub.core.apps import App, Method, Target
+from modelhub.core.deployment import How, Note
 from modelhub.core.names import printable
 from modelhub.core.places import expand
 from modelhub.files import abilities

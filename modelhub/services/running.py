@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from modelhub.core.deployment import App, Registry, Target
+from modelhub.core.apps import App, Target
+from modelhub.core.deployment import Registry
 from modelhub.core.errors import InvalidInput
 
 
@@ -62,7 +63,7 @@ def _listens(port: int, ports: Mapping[int, int] | None) -> bool:
 
 
 def models_of(app: App, url: str = "") -> list[str]:
-    """The models that a running app lists; raises InvalidInput for one that cannot be asked, Offline if it is not there."""
+    """The models that a running app lists; raises InvalidInput for one that cannot be asked, Offline if it is away."""
     from modelhub.remote.local import LocalServer, model_names  # noqa: PLC0415
 
     if app.server is None or not app.server.models:

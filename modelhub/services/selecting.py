@@ -7,8 +7,9 @@ from functools import cached_property
 from typing import Any
 
 from modelhub.apps import naming
-from modelhub.apps.layouts import Asked
-from modelhub.core.deployment import Deployable, Rule, Target
+from modelhub.apps.folders import Asked
+from modelhub.core.apps import Rule, Target
+from modelhub.core.deployment import Deployable
 from modelhub.core.types import ModelFilter
 from modelhub.services.judge import Judge
 from modelhub.store.library import Library
@@ -115,7 +116,7 @@ class Selection:
         """A model as an inventory has it."""
         told = self._library.resolve(model.sha256)
         made: dict[str, Any] = {
-            "name": model.filename, "model_id": naming.hyphened(naming.without_quant(model.filename)), "type": model.type,
+            "name": model.filename, "model_id": naming.hyphened(naming.stem_of(model.filename)), "type": model.type,
             "base_model": model.base, "sub_type": model.sub_type, "variant": model.variant, "format": model.format,
             "precision": model.precision, "quantization": model.quantization, "architecture": model.architecture,
             "parameters": model.parameters, "context_length": told.context_length, "size_bytes": model.size,

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from modelhub.apps import configs, ollama
 from modelhub.apps.configs import Entry
-from modelhub.core.deployment import App, Conflict, Link, LinkFile, RemoveLink, Step, Target
+from modelhub.core.apps import App, Target
+from modelhub.core.deployment import Conflict, Link, LinkFile, RemoveLink, Step
 from modelhub.core.errors import ModelHubError
 from modelhub.files import links, placements
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelhub.apps import catalogue
-from modelhub.core.deployment import METHODS, App, Options, Rule, Target
+from modelhub.core.apps import METHODS, App, Options, Rule, Target
 from modelhub.core.errors import InvalidInput
 from modelhub.core.names import printable, storable
 from modelhub.core.places import expand
@@ -167,7 +167,7 @@ class TargetDesk:
         clear: bool = False,
         dry_run: bool = False,
     ) -> Target:
-        """Add conditions that models must fit (any of `include`, none of `exclude`); `clear` takes the old ones away."""
+        """Add conditions that models must fit: any of `include`, none of `exclude`; `clear` forgets the old ones."""
         target = self._targets.get(name)
         old = Options() if clear else target.options
         options = replace(

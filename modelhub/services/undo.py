@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from modelhub.core.apps import Target
 from modelhub.core.deployment import (
     Conflict,
     JournalStep,
@@ -15,7 +16,6 @@ from modelhub.core.deployment import (
     Plan,
     RemoveLink,
     Step,
-    Target,
     WriteConfig,
 )
 from modelhub.core.errors import Changed, ModelHubError, from_os_error

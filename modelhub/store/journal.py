@@ -93,7 +93,8 @@ class Journal:
 def put_steps(connection: Connection, run: int, steps: Sequence[JournalStep]) -> None:
     if steps:
         connection.exec_driver_sql(
-            "INSERT INTO deploy_steps (run_id, action, path_bytes, source_bytes, sha256, how, before, target_id, model_id)"
+            "INSERT INTO deploy_steps"
+            " (run_id, action, path_bytes, source_bytes, sha256, how, before, target_id, model_id)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (run, one.action, os.fsencode(one.path), os.fsencode(one.source), one.sha256, one.how, one.before,

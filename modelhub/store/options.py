@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from modelhub.core.deployment import Options
+from modelhub.core.apps import Options
 from modelhub.core.errors import ModelHubError
 from modelhub.core.rules import read_rule, written_rule
 

@@ -7,7 +7,8 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from modelhub.core.deployment import How, JournalStep, Link, LinkFile, MakeLink, Target
+from modelhub.core.apps import Target
+from modelhub.core.deployment import How, JournalStep, Link, LinkFile, MakeLink
 from modelhub.core.errors import Conflict, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.store import schema

@@ -96,29 +96,39 @@ _ROOTS = {
     "jan": ".local/share/Jan/data", "ollama": ".ollama/models", "invokeai": "invokeai", "whisper_cpp": "whisper.cpp",
     "text_generation_webui": "text-generation-webui",
 }  # fmt: skip
+_WEBUI = {"webui.py": "", "modules/sd_models.py": ""}
+_VERSION = "modules_forge/forge_version.py"
 _FILES: dict[str, dict[str, str]] = {
     "comfyui": {
         "main.py": "", "folder_paths.py": "", "comfy/__init__.py": "", "models/checkpoints/put_checkpoints_here": "",
         "models/loras/mine.safetensors": "mine", "extra_model_paths.yaml":
         "# my disks\nbig_disk:\n    base_path: /mnt/big   # slow\n    loras: |\n        loras\n        more loras\n",
     },
-    "forge": {"webui.py": "", "modules/sd_models.py": "", "modules_forge/forge_version.py": "version = '2.0.1'", "backend/x.py": "", "models/VAE/Put VAE here.txt": ""},
-    "reforge": {"webui.py": "", "modules/sd_models.py": "", "modules_forge/forge_version.py": "version = '1.0.0v2'", "ldm_patched/x.py": "", "models/x": ""},
-    "forge_neo": {"webui.py": "", "modules/sd_models.py": "", "modules_forge/forge_version.py": 'version = "neo"', "backend/x.py": "", "models/x": ""},
-    "a1111": {"webui.py": "", "modules/sd_models.py": "", "models/Lora/x": ""},
+    "forge": {**_WEBUI, _VERSION: "version = '2.0.1'", "backend/x.py": "", "models/VAE/Put VAE here.txt": ""},
+    "reforge": {**_WEBUI, _VERSION: "version = '1.0.0v2'", "ldm_patched/x.py": "", "models/x": ""},
+    "forge_neo": {**_WEBUI, _VERSION: 'version = "neo"', "backend/x.py": "", "models/x": ""},
+    "a1111": {**_WEBUI, "models/Lora/x": ""},
     "fooocus": {
-        "fooocus_version.py": "", "modules/config.py": "", "models/checkpoints/put_here": "", "models/loras/put_here": "",
+        "fooocus_version.py": "", "modules/config.py": "", "models/checkpoints/put_here": "", "models/loras/x": "",
         "config.txt": '{\n    "path_checkpoints": "HOME/Fooocus/models/checkpoints",\n    "default_cfg_scale": 4.0\n}',
     },
-    "swarmui": {"SwarmUI.sln": "", "Models/x": "", "Data/Settings.fds": "#Settings\nPaths:\n\t#Root path.\n\tModelRoot: Models\n\tSDLoraFolder: Lora\nIsInstalled: true\n"},
+    "swarmui": {
+        "SwarmUI.sln": "", "Models/x": "", "Data/Settings.fds":
+        "#Settings\nPaths:\n\t#Root path.\n\tModelRoot: Models\n\tSDLoraFolder: Lora\nIsInstalled: true\n",
+    },
     "stability_matrix": {"settings.json": '{"InstalledPackages": []}', "Packages/x": "", "Models/Lora/x": ""},
-    "wan": {"wgp.py": "", "defaults/x.json": "", "wgp_config.json": '{\n    "checkpoints_paths": [\n        "ckpts",\n        "."\n    ]\n}', "ckpts/x": "", "loras/x": ""},
+    "wan": {
+        "wgp.py": "", "defaults/x.json": "", "ckpts/x": "", "loras/x": "", "wgp_config.json":
+        '{\n    "checkpoints_paths": [\n        "ckpts",\n        "."\n    ]\n}',
+    },
     "lm_studio": {"settings.json": "{}", "models/x": ""},
     "jan": {"llamacpp/x": "", "threads/x": ""},
     "ollama": {"blobs/x": "", "manifests/x": ""},
     "invokeai": {"invokeai.yaml": "schema_version: 4", "databases/invokeai.db": ""},
     "whisper_cpp": {"include/whisper.h": "", "models/download-ggml-model.sh": ""},
-    "text_generation_webui": {"server.py": "", "one_click.py": "", "user_data/models/x.txt": "", "user_data/loras/x": ""},
+    "text_generation_webui": {
+        "server.py": "", "one_click.py": "", "user_data/models/x.txt": "", "user_data/loras/x": "",
+    },
 }  # fmt: skip
 
 

@@ -151,7 +151,7 @@ def test_the_wheel_holds_everything_and_works_outside_the_checkout(tmp_path: Pat
         *ROOT.glob("classification_seed/*.yaml"),
     ):
         assert f"modelhub/_bundled/{path.relative_to(ROOT).as_posix()}" in names
-    assert {"modelhub/_bundled/config.yaml", "modelhub/apps/folder_apps.yaml", "modelhub/py.typed"} <= names
+    assert {"modelhub/_bundled/config.yaml", "modelhub/apps/apps.yaml", "modelhub/py.typed"} <= names
     assert not [name for name in names if name.startswith(("tests", "benchmarks"))]
     place = tmp_path / "a place with 50% and a space"
     zipfile.ZipFile(wheel).extractall(place)
@@ -181,7 +181,7 @@ def test_a_new_migration_is_started_by_a_command(tmp_path: Path) -> None:
     assert said.returncode == 0, said.stderr
     made = Path(said.stdout.strip())
     assert re.fullmatch(r"\d{4}_volumes_of_files\.py", made.name)
-    assert 'down_revision = "0005"' in made.read_text()
+    assert 'down_revision = "0006"' in made.read_text()
     assert (
         subprocess.run([sys.executable, "-m", "migrations"], cwd=tmp_path, capture_output=True, check=False).returncode
         == 2

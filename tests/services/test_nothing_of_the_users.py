@@ -1,4 +1,4 @@
-"""For any sequence of deployments, crashes and what users and apps do meanwhile: nothing that is not ours is touched."""
+"""For any sequence of deployments, crashes, and what users and apps do: nothing that is not ours is touched."""
 
 import contextlib
 import hashlib
@@ -85,7 +85,8 @@ class World:
 
     def users_during(self, plan: Plan, how: int) -> None:
         """A file of the user's where the plan wants to work."""
-        paths = [step.path for step in (*plan.removals, *plan.links) if "#" not in step.path]
+        paths = [step.path for step in plan.removals] + [step.path for step in plan.links]
+        paths = [path for path in paths if "#" not in path]
         if paths:
             self.own(Path(paths[how % len(paths)]), f"in between {how}")
 
@@ -214,9 +215,9 @@ def other_wishes(world: World, which: int, how: int) -> None:
 
 
 ACTIONS = (
-    deploy, deploy, undeploy, undo, crash, crash, raced, raced, app_rewrites, user_links, user_deletes, user_moves, user_takes_the_name,
-    other_wishes,
-)  # fmt: skip
+    *[deploy, deploy, undeploy, undo, crash, crash, raced, raced],
+    *[app_rewrites, user_links, user_deletes, user_moves, user_takes_the_name, other_wishes],
+)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
