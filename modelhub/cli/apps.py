@@ -36,9 +36,12 @@ def list_apps(session: Session) -> int:
     if session.json:
         output.write_json({"apps": list(known.values())})
         return 0
-    rows = [(app.name, app.display_name, ", ".join(app.formats), _methods(app), app.refresh) for app in known.values()]
-    output.table(("app", "name", "reads", "method", "looks again"), rows)
-    output.told("`modelhub apps show APP` tells its folders and what to beware of.")
+    rows = [
+        (app.name, ", ".join(app.formats), _methods(app), app.refresh, app.not_possible or " ".join(app.hazards))
+        for app in known.values()
+    ]
+    output.table(("app", "reads", "method", "looks again", "beware"), rows)
+    output.told("`modelhub apps show APP` tells all of one app, its folders among it.")
     return 0
 
 
