@@ -16,6 +16,7 @@ from typing import Any
 from modelhub.core.apps import App, Options, Rule, Target
 from modelhub.core.errors import InvalidInput, ModelHubError, NotFound
 from modelhub.core.names import printable
+from modelhub.core.places import expand
 from modelhub.core.rules import read_condition, words, written_condition, written_rule
 from modelhub.core.templates import check_template
 from modelhub.services.targets import TargetDesk
@@ -181,8 +182,10 @@ def apply(mapped: list[Mapped], desk: TargetDesk) -> list[Target]:
                 enabled=target.enabled, method=target.method,
             )  # fmt: skip
         else:
+            moved = expand(desk.get(target.name).base_path) != target.base_path
             desk.change(
-                target.name, enabled=target.enabled, path=target.base_path, display_name=target.display_name,
+                target.name, enabled=target.enabled, path=target.base_path if moved else "",
+                display_name=target.display_name,
                 method=target.method,
             )  # fmt: skip
         for kind, folder in target.folders.items():
