@@ -132,21 +132,52 @@ def test_a_scan_of_a_folder_killed_at_any_point_ends_as_one_whole_model(tmp_path
         assert all(path.is_symlink() == (mode == "symlink") for path in left)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
-def test_a_deployment_killed_at_any_point_is_finished_by_the_next(tmp_path: Path) -> None:
-    make_library(tmp_path / "in")
-    hub, comfy = tmp_path / "hub", tmp_path / "comfy"
-    subprocess.run(command(hub, "scan", str(tmp_path / "in")), check=True, capture_output=True)
-    subprocess.run(command(hub, "targets", "enable", "comfyui", "--path", str(comfy)), check=True, capture_output=True)
-    chance = random.Random(3)
-    for _ in range(8):
-        kill_after(chance.uniform(0.2, 0.7), command(hub, "deploy"))
-        assert all(os.path.exists(path) for path in comfy.rglob("*.safetensors")), "no dangling link"
+USERS = "# mine\nbig:\n    base_path: /mnt/big  # slow\n"
+
+
+def kill_deployments(folder: Path, method: str, rounds: int, seed: int) -> None:
+    """Deployments, undoings and undeployments killed at random points; each is finished by running it again."""
+    make_library(folder / "in")
+    hub, app = folder / "hub", folder / "comfy"
+    models, own = app / "models", app / "extra_model_paths.yaml"
+    subprocess.run(command(hub, "scan", str(folder / "in")), check=True, capture_output=True)
+    add = command(hub, "targets", "add", "it", str(models), "--app", "comfyui", "--method", method)
+    subprocess.run(add, check=True, capture_output=True)
+    models.mkdir(parents=True)
+    (models / "mine.safetensors").write_text("mine")
+    own.write_text(USERS)
+    chance = random.Random(seed)
+    place = hub / "deployed/it" if method == "config" else models
+    for number in range(rounds):
+        kill_after(chance.uniform(0.25, 0.9), command(hub, "deploy"))
+        assert all(os.path.exists(path) for path in place.rglob("*.safetensors")), "no dangling link"
+        assert own.read_text().startswith(USERS)
         assert subprocess.run(command(hub, "deploy"), capture_output=True, check=False).returncode == 0
-        assert len(list(comfy.rglob("*.safetensors"))) == 40
-        kill_after(chance.uniform(0.2, 0.7), command(hub, "undeploy", "--all"))
+        made = [path for path in place.rglob("*.safetensors") if path.name != "mine.safetensors"]
+        assert len(made) == 40
+        back = ["undeploy", "--all"] if number % 2 else ["deploy", "undo"]
+        kill_after(chance.uniform(0.25, 0.9), command(hub, *back))
         assert subprocess.run(command(hub, "undeploy", "--all"), capture_output=True, check=False).returncode == 0
-        assert not list(comfy.rglob("*.safetensors"))
+        assert [path.name for path in app.rglob("*") if not path.is_dir()] == [
+            "extra_model_paths.yaml",
+            "mine.safetensors",
+        ]
+        assert not list(place.rglob(".modelhub-*"))
+        assert own.read_text() == USERS
+        assert (models / "mine.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize("method", ["symlink", "copy", "config"])
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_deployment_killed_at_any_point_is_finished_by_the_next(tmp_path: Path, method: str) -> None:
+    kill_deployments(tmp_path, method, 4, seed=3)
+
+
+@pytest.mark.deep
+@pytest.mark.parametrize("method", ["symlink", "hardlink", "copy", "config"])
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL there")
+def test_a_deployment_killed_a_hundred_times_is_finished_by_the_next(tmp_path: Path, method: str) -> None:
+    kill_deployments(tmp_path, method, 100, seed=4)
 
 
 def test_two_scans_at_once_make_exact_rows_without_an_error(tmp_path: Path) -> None:
