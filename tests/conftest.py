@@ -1,8 +1,10 @@
 """Fixtures that every test may ask for: a hub of its own, the command line, sample files."""
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,10 @@ import pytest
 
 from modelhub.cli import run
 from modelhub.core import config
+from modelhub.core.deployment import Plan
 from modelhub.core.events import FileSeen, Problem, Result
 from modelhub.core.types import Adopt
+from modelhub.files import placements
 from modelhub.services.hub import Hub, open_hub
 from modelhub.services.scan import ScanSummary
 from tests import build
@@ -57,6 +61,25 @@ def scan(hub: Hub, *roots: Path, adopt: Adopt | None = None, dry_run: bool = Fal
 def finish(task: Any) -> Any:
     """The value of a task; its problems do not matter here."""
     return [event for event in task if isinstance(event, Result)][-1].value
+
+
+class Crash(BaseException):
+    """The end of the program at a point of a test's choice."""
+
+
+def crash_while_placing(hub: Hub, plan: Plan, number: int) -> None:
+    """Carry a plan out until `number` files are in their places; the rest of the program never runs."""
+    done = itertools.count()
+    real = placements.place
+
+    def place(*given: Any) -> None:
+        if next(done) == number:
+            raise Crash
+        real(*given)
+
+    with pytest.MonkeyPatch.context() as patch, suppress(Crash):
+        patch.setattr(placements, "place", place)
+        finish(hub.deployment.apply(plan))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ A record's keys are the fields of `App`, with these spellings: `naming` is a tem
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from modelhub.apps.configs import KINDS, WITH_ENTRIES
 from modelhub.core.apps import METHODS, App, ConfigFile, Server
 from modelhub.core.errors import ConfigInvalid, InvalidInput, ModelHubError, NotFound, from_os_error
 from modelhub.core.names import printable
@@ -89,7 +91,7 @@ def read_app(name: str, entry: Any, origin: str) -> App:
         raise _refused(name, origin, "has a name that cannot be typed")
     try:
         return App(name=name, origin=origin, **_values(name, entry))
-    except (ModelHubError, TypeError, ValueError, KeyError, AttributeError) as error:
+    except (ModelHubError, TypeError, ValueError, KeyError, AttributeError, re.error) as error:
         told = error.message if isinstance(error, ModelHubError) else f"is not right: {error}"
         raise _refused(name, origin, told) from error
 
@@ -102,6 +104,13 @@ def _values(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidInput(f"{key} must be {'text' if kind is str else 'true or false'}")
     if values.get("layout", "folders") not in LAYOUTS:
         raise InvalidInput(f"there is no layout {values['layout']!r}")
+    layout, config = values.get("layout", "folders"), values.get("config")
+    if config is not None and config.kind not in KINDS:
+        raise InvalidInput(f"there is no kind of configuration {config.kind!r}")
+    if (layout == "entries") != (config is not None and config.kind in WITH_ENTRIES):
+        raise InvalidInput(f"the layout entries and a configuration of {' or '.join(WITH_ENTRIES)} need each other")
+    if not values.get("methods", ("symlink",)) or set(values.get("unique", {}).values()) - {"stem", "name"}:
+        raise InvalidInput("methods must name one at least, and unique says stem or name")
     if {*values.get("methods", ()), *values.get("windows_methods", ())} - set(METHODS):
         raise InvalidInput(f"methods are {', '.join(METHODS)}")
     return values
@@ -109,6 +118,13 @@ def _values(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return value
+
+
+def _marks(value: Any) -> tuple[str, ...]:
+    marks = words(value)
+    for mark in marks:
+        re.compile(mark.partition(" ~ ")[2])
+    return marks
 
 
 def _naming(value: Any) -> str:
@@ -127,6 +143,9 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "folders": lambda value: {str(kind): _folder(str(folder)) for kind, folder in value.items()},
     "rules": lambda value: tuple(read_rule(rule) for rule in value),
     "naming": _naming,
+    "marks": _marks,
+    "without": _marks,
+    "unique": lambda value: {str(kind): str(by) for kind, by in value.items()},
     "config": lambda value: ConfigFile(**value),
     "server": _server,
 }

@@ -138,7 +138,7 @@ class Jan(Folders):
     """A `model.yml` that names the stored file: no link is needed."""
 
     def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
-        return _gguf_only(self.target, model) or Folders.refusal(self, model, files)
+        return _cannot_be_named(files) or _gguf_only(self.target, model) or Folders.refusal(self, model, files)
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         lead = files[0]
@@ -163,7 +163,7 @@ class KoboldCpp(Folders):
 
     def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
         if model.type not in self._KEYS:
-            return _gguf_only(self.target, model) or Folders.refusal(self, model, files)
+            return _cannot_be_named(files) or _gguf_only(self.target, model) or Folders.refusal(self, model, files)
         return Folders.refusal(self, model, files)
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
@@ -184,9 +184,7 @@ class Entries(Folders):
     """Entries in the app's own configuration file that name stored files: no link is needed."""
 
     def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
-        if not all(file.path.isprintable() for file in files):
-            return "not_listed", "its path holds characters that cannot be written in a configuration file"
-        return _gguf_only(self.target, model) or Folders.refusal(self, model, files)
+        return _cannot_be_named(files) or _gguf_only(self.target, model) or Folders.refusal(self, model, files)
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         path = config_path(self.target, self.app, self.base)
@@ -225,6 +223,12 @@ def _is_weights(name: str) -> bool:
 def _is_mlx(files: Sequence[Placed]) -> bool:
     names = [file.name for file in files]
     return "config.json" in names and any(map(_is_weights, names))
+
+
+def _cannot_be_named(files: Sequence[Placed]) -> tuple[str, str] | None:
+    if all(file.path.isprintable() for file in files):
+        return None
+    return "not_listed", "its path holds characters that cannot be written in a configuration file"
 
 
 def _gguf_only(target: Target, model: Deployable) -> tuple[str, str] | None:

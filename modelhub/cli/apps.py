@@ -167,7 +167,7 @@ def mapping() -> None:
 def export_mapping(session: Session, file: str) -> int:
     """Write all targets, their folders, filters and rules to FILE as JSON; to standard output without one."""
     with open_hub(output.settings(session)) as hub:
-        text = json.dumps(output.plain(mappings.exported(hub.targets.all())), indent=2) + "\n"
+        text = json.dumps(output.plain(mappings.exported(hub.targets)), indent=2) + "\n"
     if file == "-":
         sys.stdout.write(text)
         return 0

@@ -27,13 +27,21 @@ from modelhub.services.hub import Hub, open_hub
 
 _QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
 _FLAGS = ("--json", "-q", "--quiet")
+_WITH_VALUE = ("--hub", "--config")
 
 
 class _Deploy(HubGroup):
     """`deploy` alone, or with targets, applies; the words `undo` and `history` are commands of their own."""
 
     def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
-        first = next((word for word in args if word not in _FLAGS), "")
+        given = iter(args)
+        first = ""
+        for word in given:
+            if word in _WITH_VALUE:
+                next(given, None)
+            elif word not in _FLAGS:
+                first = word
+                break
         if first not in self.commands and not {"-h", "--help"} & set(args):
             args = ["apply", *args]
         return super().parse_args(context, args)

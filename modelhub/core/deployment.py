@@ -168,7 +168,7 @@ class WriteConfig:
     """The app's configuration, or a file of ours beside the models, as it is to be.
 
     `before` is the SHA-256 of what stands there (empty: nothing); `content` is None where the file is to go. `folders`
-    must exist before it is written; what is taken out goes `first`, before any link.
+    must exist before it is written; what is taken out goes `first`, before any link. `root` is where it points.
     """
 
     kind: ClassVar[str] = "write_config"
@@ -179,6 +179,7 @@ class WriteConfig:
     because: str
     first: bool = False
     folders: tuple[str, ...] = ()
+    root: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,13 @@ FIELDS = (
 FIELD = re.compile(r"\{([^{}]*)\}")
 
 
+def check_url(url: str) -> str:
+    """The address of an app without a slash at its end; raises InvalidInput if it is none."""
+    if url and not url.startswith(("http://", "https://")):
+        raise InvalidInput(f"{printable(url)} is no address.", hint="Write http://HOST:PORT.")
+    return url.rstrip("/")
+
+
 def check_template(text: str) -> str:
     """`text` if it is a template that can be filled; raises InvalidInput."""
     named = [word for group in FIELD.findall(text) for word in group.split("|")]

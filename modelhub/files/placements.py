@@ -34,7 +34,11 @@ def stands(file: LinkFile) -> bool:
         same = source is not None and (source.st_dev, source.st_ino) == (found.st_dev, found.st_ino)
         return same or (source is None and file.stamp == _stamp(found, "hardlink"))
     if file.stamp and file.how != "write":
-        return file.stamp == _stamp(found, file.how)
+        now = _stamp(found, file.how)
+        if now == file.stamp:
+            return True
+        if now.rpartition(":")[0] != file.stamp.rpartition(":")[0]:
+            return False  # another file, or other content; only rights or names may have changed otherwise
     return _digest(file.path) == file.sha256
 
 
@@ -173,10 +177,11 @@ def write_over(path: str, content: bytes, before: str) -> None:
 
 def remove_written(path: str, before: str) -> None:
     """Remove a file that is still what we wrote; raises Changed if it is not."""
-    if read_config(path)[1] != before:
+    real = os.path.realpath(path)
+    if read_config(real)[1] != before:
         raise Changed(f"{printable(path)} was changed meanwhile.", hint="Run the same command again.")
     if before:
-        os.unlink(path)
+        os.unlink(real)
 
 
 def read_config(path: str) -> tuple[bytes | None, str]:

@@ -75,6 +75,8 @@ class InvokeAI(Registry):
             raise RemoteRefused(
                 f"InvokeAI answered {reply.status} when {printable(path)} was to go.", hint="Try again."
             )
+        if self._key(path):
+            raise RemoteRefused(f"InvokeAI still knows {printable(path)}.", hint="Remove it in the app, or try again.")
         return True
 
     def known(self) -> set[str]:

@@ -177,7 +177,8 @@ class Application:
         before, _ = placements.read_config(step.path)
         if before is not None:
             self._keep(step, before)
-        new = _missing([*step.folders, os.path.dirname(step.path)])
+        real = os.path.dirname(os.path.realpath(step.path))
+        new = _missing([*step.folders, real])
         after = "" if step.content is None else hashlib.sha256(step.content).hexdigest()
         wrote = JournalStep("wrote", step.path, "", after, "write", before, target_id)
         self._journal.note(run, [*(JournalStep("folder", folder) for folder in new), wrote])
@@ -185,10 +186,11 @@ class Application:
             os.makedirs(folder, exist_ok=True)
         if step.content is None:
             placements.remove_written(step.path, step.before)
-            links.remove_if_empty(os.path.dirname(step.path))
+            if real in self._targets.made_folders():
+                links.remove_if_empty(real)
         else:
             placements.write_over(step.path, step.content, step.before)
-        self._targets.wrote(target_id, step.path, after, made=not step.before)
+        self._targets.wrote(target_id, step.path, after, made=not step.before, root=step.root)
 
     def _keep(self, step: WriteConfig, before: bytes) -> None:
         """A copy of an app's configuration as it was, in the hub's backups."""
@@ -259,6 +261,8 @@ def _take_away(removal: RemoveLink, known: _Known) -> bool:
 
 def _removed_steps(removal: RemoveLink, target_id: int) -> Iterator[JournalStep]:
     for file in removal.files:
+        if file.how not in _ELSEWHERE and not placements.stands(file):
+            continue  # what is gone already is not to come back
         content = None
         if file.how == "write":
             content, _ = placements.read_config(file.path)

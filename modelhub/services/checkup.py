@@ -13,12 +13,13 @@ from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, expand
 from modelhub.core.types import UNKNOWN
-from modelhub.files import links
+from modelhub.files import links, placements
 from modelhub.files.walk import Found, walk
+from modelhub.services import running
 from modelhub.services.applying import Application
 from modelhub.services.judge import Judge
 from modelhub.services.prepare import base_of
-from modelhub.services.standing import Standing
+from modelhub.services.standing import Standing, rebased
 from modelhub.services.targets import TargetDesk
 from modelhub.store.journal import Journal
 from modelhub.store.library import Library
@@ -95,13 +96,18 @@ class Checkup:
         app = self._desk.app_of(target)
         standing = Standing(target, app, base_of(target, app, self._desk.deployed))
         names = {model.id: model.filename for model in self._library.deployables()}
-        for link in self._targets.links([target.id]):
+        if app.layout == "invokeai" and target.options.url:
+            standing.registered = running.registered(target.options.url)
+        for link in rebased(self._targets.links([target.id]), target.name, standing.base):
             for file in link.files if link.deployed else ():
                 if not (standing.of(file) and standing.leads(file)):
                     yield self._broken(target, standing, file, names.get(link.model_id, "a deleted model"))
 
     def _broken(self, target: Target, standing: Standing, file: LinkFile, name: str) -> Finding:
         again = f"Run `modelhub deploy --target {target.name}`."
+        if file.how == "register":
+            told = f"{target.name}: {target.display_name} does not know {printable(name)} any more."
+            return Finding(target.name, "gone", file.path, told, again)
         if file.how in _EXACT or standing.is_gone(file):
             told = f"{target.name}: {printable(file.path)} should lead to {printable(name)}, but is gone."
             return Finding(target.name, "gone", file.path, told, again)
@@ -205,7 +211,8 @@ class Checkup:
                 to = str(finding.facts["to"])
                 step = JournalStep("moved", finding.path, to, target_id=ids[finding.target])
                 try:
-                    self._journal.note(run, [step])
+                    new = [JournalStep("folder", folder) for folder in placements.missing_folders(to)]
+                    self._journal.note(run, [*new, step])
                     links.rename_free(finding.path, to)
                 except (ModelHubError, OSError) as error:
                     known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(finding.path))

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from modelhub.apps import configs
@@ -15,14 +16,17 @@ from modelhub.files import placements
 from modelhub.services.prepare import Prepared, method_of
 from modelhub.services.selecting import Selection
 from modelhub.services.standing import entry_parts
-from modelhub.store.targets import Targets
+from modelhub.store.targets import Written
 
 
-def has_config(prepared: Prepared) -> bool:
-    """Whether the target's app is told by a file where its models are."""
-    if prepared.app.config is None:
-        return False
-    return prepared.app.layout in ("entries", "view") or method_of(prepared.target, prepared.app) == "config"
+def has_config(prepared: Prepared, known: Mapping[str, Written]) -> bool:
+    """Whether the target's app is told by a file where its models are, or was."""
+    return prepared.app.config is not None and (_points(prepared) or bool(known))
+
+
+def _points(prepared: Prepared) -> bool:
+    by_itself = prepared.app.layout in ("entries", "view")
+    return by_itself or method_of(prepared.target, prepared.app) == "config"
 
 
 def config_steps(
@@ -31,21 +35,26 @@ def config_steps(
     steps: Sequence[Step],
     models: Mapping[int, Deployable],
     selection: Selection,
-    targets: Targets,
+    known: Mapping[str, Written],
 ) -> Iterator[Step]:
-    """The changes to the target's configuration that its plan brings; a note where it cannot be changed."""
+    """The changes to the target's configuration that its plan brings; a note where it cannot be changed.
+
+    `known` is what we wrote before. Where the app is no longer told by a file, our part of it goes.
+    """
     config = prepared.app.config
-    if config is None or not has_config(prepared):
+    if config is None:
         return
     own_base = expand(prepared.target.base_path)
     path = config_path(prepared.target, prepared.app, own_base)
-    after = _after(records, steps)
+    records = list(records)
+    after = _after(records, steps) if _points(prepared) else {}
     wanted = _wanted(prepared, after, models, selection, own_base, before=records)
-    known = targets.configs(prepared.target.id)
+    former = tuple({one.root for one in known.values() if one.root and one.root != wanted.root})
+    wanted = replace(wanted, former=former)
     try:
-        before, _ = placements.read_config(path)
+        before = None if config.kind == "local_tree" else placements.read_config(path)[0]
         files = configs.merged(config.kind, path, before, wanted)
-        yield from _writes(prepared, files, known, gone=not after, owned=config.kind == "local_tree")
+        yield from _writes(prepared, files, known, gone=not after, root=wanted.root)
     except (ModelHubError, OSError) as error:
         told = f"{error.message} {error.hint}" if isinstance(error, ModelHubError) else f"{path}: {error.strerror}"
         yield Note(prepared.target.name, "config", told.strip())
@@ -76,7 +85,14 @@ def _wanted(
         if files[0].how == "entry":
             name = entry_parts(files[0])[1]
             entries[name] = Entry(files[0].source, next((file.source for file in files[1:]), ""))
-    ours = {entry_parts(file)[1] for link in before for file in link.files if file.how == "entry"}
+    standing = prepared.standing
+    ours = {
+        entry_parts(file)[1]
+        for link in before
+        for file in link.files
+        if file.how == "entry"
+        and (standing.of(file) or file.path in {one.path for one in after.get(link.model_id, ())})
+    }
     inventory: list[dict[str, Any]] = []
     if prepared.app.layout == "view":
         inventory = [
@@ -115,27 +131,22 @@ def _folders(prepared: Prepared, after: Mapping[int, tuple[LinkFile, ...]]) -> d
 
 
 def _writes(
-    prepared: Prepared,
-    files: Mapping[str, bytes | None],
-    known: Mapping[str, tuple[str, bool]],
-    *,
-    gone: bool,
-    owned: bool,
+    prepared: Prepared, files: Mapping[str, bytes | None], known: Mapping[str, Written], *, gone: bool, root: str
 ) -> Iterator[Step]:
-    name = prepared.target.name
+    name, kind = prepared.target.name, prepared.app.config.kind if prepared.app.config else ""
     for path, content in files.items():
         found, digest = placements.read_config(path)
-        if owned and digest and known.get(path, ("", False))[0] != digest:
-            yield Note(
-                name, "config", f"{path} is not as ModelHub wrote it, so it is left alone. Move it away for a new one."
-            )
+        last = known.get(path, Written("", made=False, root=""))
+        if kind == "local_tree" and digest and last.sha256 != digest:
+            told = f"{path} is not as ModelHub wrote it, so it is left alone. Move it away for a new one."
+            yield Note(name, "config", told)
             continue
-        if content is None and found is not None and not (owned or known.get(path, ("", False))[1]):
-            content = b""  # what was there before us stays, even if it holds nothing  # noqa: PLW2901
+        if content is None and found is not None and not (kind == "local_tree" or last.made):
+            content = b"{}\n" if kind in ("fooocus", "wan2gp") else b""  # noqa: PLW2901  (the file was there before us)
         if content != found:
             because = "nothing is deployed there any more" if gone else "it names what is deployed"
-            folders = _folders_named(content) if prepared.app.config and prepared.app.config.kind == "fooocus" else ()
-            yield WriteConfig(name, path, digest, content, because, first=gone, folders=folders)
+            folders = _folders_named(content) if kind == "fooocus" else ()
+            yield WriteConfig(name, path, digest, content, because, first=gone, folders=folders, root=root)
 
 
 def _folders_named(content: bytes | None) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from modelhub.core.names import printable
 from modelhub.core.places import expand
 from modelhub.core.types import UNKNOWN, Model
 from modelhub.files import abilities
+from modelhub.services import running
 from modelhub.services.applying import Application, Count, Deployed, totals
 from modelhub.services.configure import config_steps, has_config
 from modelhub.services.judge import Judge
@@ -32,6 +33,7 @@ from modelhub.services.library import Models
 from modelhub.services.plan import TargetPlan
 from modelhub.services.prepare import Prepared, method_of, prepare, prepare_quietly
 from modelhub.services.selecting import Selection
+from modelhub.services.standing import rebased
 from modelhub.services.targets import TargetDesk
 from modelhub.store.library import Library
 from modelhub.store.targets import Targets
@@ -92,7 +94,10 @@ class Deployment:
         """The target ready for planning; its notes say what one should know."""
         selection = selection or Selection(self._library, self._judge)
         app, made = self._desk.app_of(target), self._targets.made_folders()
-        return prepare(target, app, selection, hub=self._root, deployed=self._desk.deployed, made_folders=made)
+        prepared = prepare(target, app, selection, hub=self._root, deployed=self._desk.deployed, made_folders=made)
+        if app.layout == "invokeai" and target.options.url:
+            prepared.standing.registered = running.registered(target.options.url)
+        return prepared
 
     def plan(
         self,
@@ -124,7 +129,8 @@ class Deployment:
             yield from prepared.notes
             if prepared.how is None:
                 continue
-            mine = {link.model_id: link for link in records if link.target_id == target.id}
+            own_records = (link for link in records if link.target_id == target.id)
+            mine = {link.model_id: link for link in rebased(own_records, target.name, prepared.base)}
             planned = TargetPlan(
                 prepared.standing,
                 prepared.layout,
@@ -138,7 +144,7 @@ class Deployment:
             )
             own = list(planned.steps(wanted))
             yield from own
-            if mine or any(isinstance(step, MakeLink) for step in own):
+            if mine or any(isinstance(step, MakeLink) for step in own) or self._targets.configs(target.id):
                 yield from self._config_steps(prepared, mine, own, wanted, selection)
 
     def types(self, plan: Plan) -> dict[str, int]:
@@ -154,9 +160,10 @@ class Deployment:
         known: Sequence[Deployable],
         selection: Selection,
     ) -> Iterator[Step]:
-        if has_config(prepared):
+        written = self._targets.configs(prepared.target.id)
+        if has_config(prepared, written):
             described = self._described(records, {model.id: model for model in known})
-            yield from config_steps(prepared, records.values(), steps, described, selection, self._targets)
+            yield from config_steps(prepared, records.values(), steps, described, selection, written)
 
     def _described(self, records: Mapping[int, object], known: dict[int, Deployable]) -> dict[int, Deployable]:
         missing = [model_id for model_id in records if model_id not in known]
@@ -172,17 +179,25 @@ class Deployment:
         for target in targets:
             prepared = self.prepared(target, selection)
             standing = prepared.standing
-            mine = [link for link in records if link.target_id == target.id]
+            mine = rebased((link for link in records if link.target_id == target.id), target.name, prepared.base)
             going = [link for link in mine if (ids is None or link.model_id in ids) and standing.is_ours(link)]
             gone = {link.model_id for link in going}
+            recorded = {file.path for link in mine for file in link.files}
             own: list[Step] = []
             for number, link in enumerate(going):
                 others = chain((one for one in mine if one.model_id not in gone), islice(going, number + 1, None))
-                own += standing.removal(link, "undeployed", standing.needed_by_others(link, others))
+                own += standing.removal(link, "undeployed", standing.needed_by_others(link, others, recorded))
             steps += own
-            if mine:
+            if mine or self._targets.configs(target.id):
                 steps += self._config_steps(prepared, {link.model_id: link for link in mine}, own, (), selection)
         return Plan(tuple(steps), "undeploy")
+
+    def reconfigured(self, target: Target, steps: Sequence[Step]) -> list[Step]:
+        """The changes to a target's configuration that `steps` bring."""
+        selection = Selection(self._library, self._judge)
+        prepared = self.prepared(target, selection)
+        links = rebased(self._targets.links([target.id]), target.name, prepared.base)
+        return list(self._config_steps(prepared, {link.model_id: link for link in links}, steps, (), selection))
 
     def apply(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
         """Do what the plan says; `before` is what was done for it already (files adopted), to be undone with it.
@@ -225,7 +240,7 @@ class Deployment:
             and model.id not in left_out
             and prepared.layout.refusal(model, placed[model.id]) is None
         }
-        mine = [link for link in recorded if link.deployed]
+        mine = [link for link in rebased(recorded, target.name, prepared.base) if link.deployed]
         good = {link.model_id for link in mine if prepared.standing.is_whole(link)}
         by_type: dict[str, tuple[int, int]] = {}
         for model_id, kind in fits.items():

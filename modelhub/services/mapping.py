@@ -15,7 +15,7 @@ from typing import Any
 
 from modelhub.core.apps import App, Options, Rule, Target
 from modelhub.core.errors import InvalidInput, ModelHubError, NotFound
-from modelhub.core.names import printable
+from modelhub.core.names import printable, storable
 from modelhub.core.places import expand
 from modelhub.core.rules import read_condition, words, written_condition, written_rule
 from modelhub.core.templates import check_template
@@ -23,7 +23,7 @@ from modelhub.services.targets import TargetDesk
 
 _KEYS = (
     "root", "path", "base_path", "method", "enabled", "folders", "mappings", "filters", "include", "exclude", "rules",
-    "handler", "special_handler", "app", "name", "naming", "display_name", "url", "patterns",
+    "app_config", "handler", "special_handler", "app", "name", "naming", "display_name", "url", "patterns",
 )  # fmt: skip
 _RULE_KEYS = (
     "pattern",
@@ -48,20 +48,24 @@ class Mapped:
     new: bool
 
 
-def exported(targets: list[Target]) -> dict[str, Any]:
+def exported(desk: TargetDesk) -> dict[str, Any]:
     """All targets as a mapping, which `read` takes in again."""
-    return {"apps": {target.name: _exported(target) for target in targets}}
+    apps = desk.apps()
+    return {"apps": {target.name: _exported(target, apps.get(target.app)) for target in desk.all()}}
 
 
-def _exported(target: Target) -> dict[str, Any]:
+def _exported(target: Target, app: App | None) -> dict[str, Any]:
     options = target.options
     made: dict[str, Any] = {
         "app": target.app, "display_name": target.display_name, "root": target.base_path, "enabled": target.enabled,
-        "method": target.method, "naming": options.naming, "url": options.url, "folders": dict(target.folders),
+        "method": target.method, "naming": options.naming, "url": options.url, "app_config": options.config,
+        "folders": dict(target.folders),
         "include": [written_condition(rule) for rule in options.include],
         "exclude": [written_condition(rule) for rule in options.exclude],
         "rules": [written_rule(rule) for rule in options.rules],
     }  # fmt: skip
+    left_out = set(app.folders if app else ()) - set(target.folders)
+    made["folders"] |= dict.fromkeys(sorted(left_out))
     return {key: value for key, value in made.items() if value not in ("", [], {})}
 
 
@@ -96,22 +100,28 @@ def _read_app(name: str, entry: Any, target: Target | None, desk: TargetDesk) ->
     if unknown:
         raise InvalidInput(f"{printable(str(unknown[0]))!r} is no key.", hint=f"Keys: {', '.join(_KEYS)}.")
     record = _record(name, entry, target, desk.apps())
-    root = str(next((entry[key] for key in ("root", "path", "base_path") if entry.get(key)), ""))
-    method = str(entry.get("method", target.method if target else ""))
-    enabled = bool(entry.get("enabled", target.enabled if target else True))
+    root = _text(next((entry[key] for key in ("root", "path", "base_path") if entry.get(key)), ""))
+    method = _text(entry.get("method", target.method if target else ""))
+    enabled = entry.get("enabled", target.enabled if target else True)
+    if not isinstance(enabled, bool):
+        raise InvalidInput("enabled must be true or false.", hint="Write it without quotes.")
     base = desk.preview(
         name, root or (target.base_path if target else ""), app=record.name, enabled=enabled, method=method,
         display_name=str(entry.get("display_name", target.display_name if target else record.display_name)),
         url=str(entry.get("url", "")),
     )  # fmt: skip
     folders = dict(target.folders if target else base.folders)
-    folders |= {
-        str(kind): str(folder) for kind, folder in (entry.get("folders") or entry.get("mappings") or {}).items()
-    }
-    naming = str(entry.get("naming", ""))
+    for kind, folder in (entry.get("folders") or entry.get("mappings") or {}).items():
+        if folder is None:
+            folders.pop(str(kind), None)
+        else:
+            desk.check_folder(str(kind), _text(folder))
+            folders[str(kind)] = folder
+    naming = _text(entry.get("naming", ""))
     options = Options(
         naming=check_template(naming.replace(":", "/")) and naming if naming else "",
         url=base.options.url,
+        config=_text(entry.get("app_config", target.options.config if target else "")),
         include=tuple(_included(entry)),
         exclude=tuple(read_condition(one) for one in _listed(entry.get("exclude"))),
         rules=tuple(_rule(one) for one in _listed(entry.get("rules"))),
@@ -165,6 +175,12 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
     return read_condition(condition, folder=folder, name=name)
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or value != storable(value) or "\0" in value:
+        raise InvalidInput(f"{printable(str(value))!r} is no text.", hint="Write it in quotes.")
+    return value
+
+
 def _listed(value: Any) -> list[Any]:
     if value is None or value == {}:
         return []
@@ -188,8 +204,9 @@ def apply(mapped: list[Mapped], desk: TargetDesk) -> list[Target]:
                 display_name=target.display_name,
                 method=target.method,
             )  # fmt: skip
-        for kind, folder in target.folders.items():
-            if desk.get(target.name).folders.get(kind) != folder:
-                desk.map_type(target.name, kind, folder)
+        standing = desk.get(target.name).folders
+        for kind in {*standing, *target.folders}:
+            if standing.get(kind) != target.folders.get(kind):
+                desk.map_type(target.name, kind, target.folders.get(kind))
         done.append(desk.set_options(target.name, target.options))
     return done

@@ -55,6 +55,8 @@ class TargetPlan:
         self._roots: dict[str, str] = {}
         self._keys: dict[str, dict[str, str]] = {}
         self._ours = {file.path for link in records.values() if link.deployed for file in link.files}
+        self._intended = {file.path for link in records.values() for file in link.files}
+        self._going: set[str] = set()
         self._names_of_ours = {path.lower() for path in self._ours}
         self._planned: set[str] = set()
 
@@ -92,7 +94,7 @@ class TargetPlan:
 
     def _removal(self, link: Link, because: str) -> Iterator[Step]:
         others = (other for other in self._records.values() if other is not link)
-        yield from self._standing.removal(link, because, self._standing.needed_by_others(link, others))
+        yield from self._standing.removal(link, because, self._standing.needed_by_others(link, others, self._intended))
 
     def _model(self, model: Deployable) -> Iterator[Step]:
         record = self._records.get(model.id)
@@ -107,6 +109,10 @@ class TargetPlan:
         if record is not None and self._standing.is_ours(record):
             if any(self._is_done(record, made) for made in (place.files for place in places)):
                 yield Skip(self._target.name, model.id, model.filename, "linked", "already linked")
+                return
+            begun = next((place for place in places if not record.deployed and _same_places(place, record)), None)
+            if begun is not None:  # a run before could not end what it began
+                yield self._make(model, begun.files)
                 return
             moved = self._pointed_elsewhere(record, places)
             if moved is not None:
@@ -146,7 +152,7 @@ class TargetPlan:
 
     def _is_done(self, record: Link, made: Sequence[LinkFile]) -> bool:
         """Whether all files of the model stand where they should, and nothing else is recorded."""
-        if record.files[0].path != made[0].path:
+        if not record.deployed or record.files[0].path != made[0].path:
             return False
         wanted = {(file.path, file.source, file.how, file.sha256) for file in made if self._may_go_along(file)}
         recorded = {(file.path, file.source, file.how, file.sha256) for file in record.files}
@@ -167,6 +173,7 @@ class TargetPlan:
 
     def _forget(self, record: Link) -> None:
         """The names of links that go are free."""
+        self._going |= {file.path for file in record.files}
         for file in record.files:
             self._listing(os.path.dirname(file.path)).discard(os.path.basename(file.path).lower())
             for names in self._keys.values():
@@ -177,6 +184,10 @@ class TargetPlan:
         """Files of the model's own name, or of that name with its digest where another model has it."""
         taken = ""
         for place in places:
+            if self._stands_already(place):
+                told = "already there, by a link of yours or of another target"
+                yield Skip(self._target.name, model.id, model.filename, "linked", told)
+                return
             taken = next((path for path in place.top if not self._is_free(path, place.files)), "")
             taken = taken or self._clash(model, place)
             if not taken:
@@ -187,6 +198,15 @@ class TargetPlan:
                 break
         by = "another model of that name" if self._is_a_models(taken) else links.what_stands_at(taken)
         yield from self._conflict(model, places, taken, by)
+
+    def _stands_already(self, place: Place) -> bool:
+        """Whether all that the model needs is there, though not by us: then it is nothing to us."""
+        if any(path in self._planned or path in self._intended for path in place.top):
+            return False
+        needed = [file for file in place.files if not (file.along or file.shared)]
+        if any(file.how in ("register", "entry") for file in needed):
+            return False
+        return all(self._standing.of(file) for file in needed)
 
     def _is_a_models(self, path: str) -> bool:
         """Whether another model of ours has the name, or gets it in this plan, however it is written."""
@@ -227,16 +247,16 @@ class TargetPlan:
             return False
         mine = [file for file in made if file.path == path or file.path.startswith(os.path.join(path, ""))]
         mine = [file for file in mine if file.how != "register"]
-        found = [self._standing.of(file) for file in mine]
-        return any(found) and all(
-            stands or self._standing.is_gone(file) for stands, file in zip(found, mine, strict=True)
-        )
+        intended = any(file.path in self._intended for file in mine)
+        return intended and all(self._standing.of(file) or self._standing.is_gone(file) for file in mine)
 
     def _may_go_along(self, file: LinkFile) -> bool:
         """What only goes along, or is named by its content, stays away where something of that name is already."""
+        if file.path in self._going:
+            return True
         if file.shared:
             return self._standing.is_gone(file) or (file.path in self._ours and self._standing.of(file))
-        return not file.along or self._standing.is_gone(file) or self._standing.of(file)
+        return not file.along or self._standing.is_gone(file) or file.path in self._intended
 
     def _claim(self, model: Deployable, place: Place) -> None:
         by = self._unique.get(model.type)
@@ -282,6 +302,11 @@ class TargetPlan:
             except OSError:
                 self._listings[folder] = set()
         return self._listings[folder]
+
+
+def _same_places(place: Place, record: Link) -> bool:
+    paths = {file.path for file in place.files if not file.along}
+    return paths <= {file.path for file in record.files} and place.files[0].path == record.path
 
 
 def _key_of(path: str, by: str) -> str:

@@ -110,6 +110,10 @@ def _way(target: Target, app: App, base: str, hub: str) -> tuple[How | None, lis
 def _first_possible(
     target: Target, links: tuple[Method, ...], base: str, hub: str, notes: list[Note]
 ) -> tuple[How | None, list[Note]]:
+    place = abilities.existing(base)
+    if os.path.lexists(base) and place != base:
+        told = f"{printable(base)} is no folder. Give the target another path."
+        return None, [*notes, Note(target.name, "no_method", told)]
     reasons: list[str] = []
     for method in links:
         why = abilities.why_not(method, base, hub)

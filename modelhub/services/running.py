@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from modelhub.core.apps import App, Target
 from modelhub.core.deployment import Registry
-from modelhub.core.errors import InvalidInput
+from modelhub.core.errors import InvalidInput, Offline, RemoteRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,18 @@ def registry(url: str) -> Iterator[Registry]:
 
     with LocalServer(url, timeout=30.0) as server:
         yield InvokeAI(server)
+
+
+def registered(url: str) -> set[str] | None:
+    """The paths that the app at an address knows; None if it is not there or does not say."""
+    from modelhub.remote.invokeai import InvokeAI  # noqa: PLC0415
+    from modelhub.remote.local import LocalServer  # noqa: PLC0415
+
+    try:
+        with LocalServer(url) as server:
+            return InvokeAI(server).known()
+    except (Offline, RemoteRefused):
+        return None
 
 
 def running(apps: Mapping[str, App], ports: Mapping[int, int] | None = None) -> list[Running]:

@@ -1,7 +1,7 @@
 """What stands of what we made: links, copies, files and entries, looked at each time anew."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from modelhub.apps import configs, ollama
 from modelhub.apps.configs import Entry
@@ -23,11 +23,13 @@ class Standing:
         self._app = app
         self._made_folders = made_folders
         self._entries: dict[str, Mapping[str, Entry]] = {}
+        self.registered: set[str] | None = None
+        """What a running app says it knows; None if it was not asked, or is not there."""
 
     def of(self, file: LinkFile) -> bool:
         """Whether at its path is what we made."""
         if file.how == _AS_RECORDED:
-            return True
+            return self.registered is None or os.path.realpath(file.source) in self.registered
         if file.how == "entry":
             return self._named(file) == file.source
         return placements.stands(file)
@@ -53,7 +55,8 @@ class Standing:
     def is_gone(self, file: LinkFile) -> bool:
         """Whether nothing stands at its place."""
         if file.how == "entry":
-            return not self._named(file)
+            path, name, part = entry_parts(file)
+            return bool(part) or name not in self.entries(path)
         return file.how != _AS_RECORDED and links.lstat(file.path) is None
 
     def entries(self, path: str) -> Mapping[str, Entry]:
@@ -104,18 +107,34 @@ class Standing:
                 folder = os.path.dirname(folder)
         return sorted(found, key=len, reverse=True)
 
-    def needed_by_others(self, link: Link, others: Iterable[Link]) -> frozenset[str]:
-        """Paths of shared files that other models, ours or the user's, need as well."""
+    def needed_by_others(self, link: Link, others: Iterable[Link], recorded: Collection[str]) -> frozenset[str]:
+        """Paths of shared files that other models need as well: `others` of ours, or the user's.
+
+        `recorded` are all paths that are ours, also of models that go with this one.
+        """
         shared = {file.path for file in link.files if file.shared}
         if not shared:
             return frozenset()
-        others = list(others)
         needed = {file.path for other in others if other.deployed for file in other.files if file.shared}
-        mine = {file.path for one in (link, *others) for file in one.files}
         for path in manifests(self.base):
-            if path not in mine:
+            if path not in recorded:
                 needed |= {f"{self.base}/blobs/sha256-{digest}" for digest in _digests(path)}
         return frozenset(shared & needed)
+
+
+def rebased(records: Iterable[Link], name: str, base: str) -> list[Link]:
+    """Records of links in the hub's own folder of a target, which moved with the hub."""
+    mark = f"/deployed/{name}/"
+    if not f"{base}/".endswith(mark):
+        return list(records)
+    return [link._replace(files=tuple(_moved(file, mark, base) for file in link.files)) for link in records]
+
+
+def _moved(file: LinkFile, mark: str, base: str) -> LinkFile:
+    old, found, rest = file.path.partition(mark)
+    if not found or file.how in (_AS_RECORDED, "entry") or f"{old}{mark}" == f"{base}/":
+        return file
+    return file._replace(path=f"{base}/{rest}")
 
 
 def entry_parts(file: LinkFile) -> tuple[str, str, str]:

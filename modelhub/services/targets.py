@@ -10,7 +10,7 @@ from modelhub.core.apps import METHODS, App, Options, Rule, Target
 from modelhub.core.errors import InvalidInput
 from modelhub.core.names import printable, storable
 from modelhub.core.places import expand
-from modelhub.core.templates import check_template
+from modelhub.core.templates import check_template, check_url
 from modelhub.core.types import UNKNOWN
 from modelhub.services.library import Models
 from modelhub.services.prepare import base_of
@@ -80,12 +80,16 @@ class TargetDesk:
         folders: Mapping[str, str] = record.folders
         if record.name == catalogue.PLAIN_FOLDER:
             folders = {kind: kind for kind, _ in self._models.types() if kind != UNKNOWN}
+        if "\0" in path:
+            raise InvalidInput(f"{printable(path)!r} is no path.", hint="Name a folder.")
         base_path = expand(path) if path else record.default_path
         if not base_path and record.layout != "invokeai":
             raise InvalidInput("A plain folder needs a path.", hint=f"modelhub targets add {name} PATH")
         base_path = base_path or os.path.join(self.deployed, name)
         self._check_method(record, method)
-        options = Options(url=_checked_url(url))
+        if not url and record.layout == "invokeai" and record.server is not None:
+            url = f"http://127.0.0.1:{record.server.ports[0]}"
+        options = Options(url=check_url(url))
         return Target(0, name, display_name or name, base_path, enabled, record.name, folders, method, options)
 
     def add(
@@ -133,7 +137,7 @@ class TargetDesk:
         if naming is not None:
             options = replace(options, naming=check_template(naming.replace(":", "/")) and naming if naming else "")
         if url is not None:
-            options = replace(options, url=_checked_url(url))
+            options = replace(options, url=check_url(url))
         if config is not None:
             options = replace(options, config=config)
         return self._store(target, changed, options, dry_run=dry_run)
@@ -169,6 +173,8 @@ class TargetDesk:
     ) -> Target:
         """Add conditions that models must fit: any of `include`, none of `exclude`; `clear` forgets the old ones."""
         target = self._targets.get(name)
+        if not (include or exclude or clear):
+            return target
         old = Options() if clear else target.options
         options = replace(
             target.options, include=(*old.include, *include), exclude=(*old.exclude, *exclude), problem=""
@@ -183,17 +189,18 @@ class TargetDesk:
         """Set the folder of a type in a target, relative to its base path; None removes the mapping."""
         target = self._targets.get(name)
         if folder is not None:
-            if not folder.strip() or os.path.isabs(folder) or "\0" in folder:
-                raise InvalidInput(
-                    f"{printable(folder)!r} is no relative folder.", hint="Name it relative to the target."
-                )
-            if "{" in folder:
-                check_template(folder)
-        known = [*(kind for kind, _ in self._models.types()), "*"]
-        if folder is not None and model_type not in known:
-            raise InvalidInput(f"{printable(model_type)!r} is no model type.", hint="`modelhub types` lists them.")
+            self.check_folder(model_type, folder)
         self._targets.map(target.id, model_type, folder)
         return self._targets.get(name)
+
+    def check_folder(self, model_type: str, folder: str) -> None:
+        """Raises InvalidInput for a type that is none, and a folder that cannot be one."""
+        if not folder.strip() or os.path.isabs(folder) or not folder.isprintable():
+            raise InvalidInput(f"{printable(folder)!r} is no relative folder.", hint="Name it relative to the target.")
+        if "{" in folder:
+            check_template(folder.removeprefix("../"))
+        if model_type not in [*(kind for kind, _ in self._models.types()), "*"]:
+            raise InvalidInput(f"{printable(model_type)!r} is no model type.", hint="`modelhub types` lists them.")
 
     def remove(self, name: str) -> None:
         """Forget a target; its links must be gone before, so that none is left untracked."""
@@ -207,9 +214,3 @@ class TargetDesk:
                 hint=f"Run `modelhub undeploy --target {name}` first.",
             )
         self._targets.remove(target.id)
-
-
-def _checked_url(url: str) -> str:
-    if url and not url.startswith(("http://", "https://")):
-        raise InvalidInput(f"{printable(url)} is no address.", hint="Write http://HOST:PORT.")
-    return url.rstrip("/")

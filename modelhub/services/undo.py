@@ -3,12 +3,14 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from modelhub.core.apps import Target
 from modelhub.core.deployment import (
     Conflict,
+    How,
     JournalStep,
     Link,
     LinkFile,
@@ -24,6 +26,7 @@ from modelhub.core.names import printable
 from modelhub.core.types import Sha256
 from modelhub.files import links, placements
 from modelhub.services.applying import Application, Deployed
+from modelhub.services.deploy import Deployment
 from modelhub.services.prepare import base_of
 from modelhub.services.standing import Standing
 from modelhub.services.targets import TargetDesk
@@ -45,11 +48,14 @@ class Undoing:
 
 
 class Undo:
-    def __init__(self, journal: Journal, targets: Targets, desk: TargetDesk, application: Application) -> None:
+    def __init__(
+        self, journal: Journal, targets: Targets, desk: TargetDesk, application: Application, deployment: Deployment
+    ) -> None:
         self._journal = journal
         self._targets = targets
         self._desk = desk
         self._application = application
+        self._deployment = deployment
 
     def runs(self) -> list[Run]:
         """What was deployed and undone, newest first."""
@@ -63,41 +69,58 @@ class Undo:
         steps = self._journal.steps(chosen.id)
         targets = {target.id: target for target in self._targets.all()}
         records = {(link.target_id, link.model_id): link for link in self._targets.links()}
-        made: list[Step] = list(_configs(steps, targets))
         grouped: dict[tuple[int, int], list[JournalStep]] = {}
         for step in steps:
             if step.action in _OURS and step.target_id in targets and step.model_id is not None:
                 grouped.setdefault((step.target_id, step.model_id), []).append(step)
         adopted = {step.path for step in steps if step.action == "adopted"}
+        recorded = {file.path for link in records.values() for file in link.files}
+        made: list[Step] = []
         for key, own in reversed(grouped.items()):
-            made += self._model(targets[key[0]], own, records.get(key), adopted)
+            record = records.pop(key, None)
+            others = [link for (target_id, _), link in records.items() if target_id == key[0]]
+            made += self._model(targets[key[0]], own, record, adopted, others, recorded)
+        configs, changed = _configs(steps, targets)
+        for target_id in changed:
+            own_steps = [step for step in made if step.target == targets[target_id].name]
+            configs += self._deployment.reconfigured(targets[target_id], own_steps)
         users = tuple(step for step in reversed(steps) if step.action in _USERS)
         folders = tuple(step.path for step in reversed(steps) if step.action == "folder")
-        return Undoing(chosen, Plan(tuple(made), "undo"), users, folders)
+        return Undoing(chosen, Plan((*configs, *made), "undo"), users, folders)
 
     def _model(
-        self, target: Target, steps: Sequence[JournalStep], record: Link | None, adopted: set[str]
+        self,
+        target: Target,
+        steps: Sequence[JournalStep],
+        record: Link | None,
+        adopted: set[str],
+        others: Sequence[Link],
+        recorded_paths: set[str],
     ) -> Iterator[Step]:
         app = self._desk.app_of(target)
         standing = Standing(target, app, base_of(target, app, self._desk.deployed))
         model_id = steps[0].model_id or 0
-        stamps = {file.path: file.stamp for file in record.files} if record is not None else {}
-        gone = [_file(step, stamps) for step in steps if step.action == "made"]
+        recorded = {file.path: file for file in record.files} if record is not None else {}
+        gone = [_file(step, recorded) for step in steps if step.action == "made"]
+        needed = standing.needed_by_others(Link(model_id, target.id, True, tuple(gone)), others, recorded_paths)
+        going = []
+        for file in gone:
+            if file.path in needed:
+                continue
+            if standing.of(file) or standing.is_gone(file):
+                going.append(file)
+            else:
+                by = f"{links.what_stands_at(file.path)}, where our link was"
+                yield Conflict(target.name, model_id, file.path, by)
         if gone:
-            ours = [file for file in gone if standing.of(file) or standing.is_gone(file)]
-            for file in gone:
-                if file not in ours:
-                    yield Conflict(
-                        target.name, model_id, file.path, f"{links.what_stands_at(file.path)}, where our link was"
-                    )
-            if ours:
-                going = tuple(file for file in ours if file.path not in adopted)  # the user's file comes back there
-                yield RemoveLink(target.name, model_id, ours[0].path, ours[0].source, "undone", going)
+            kept = tuple(file for file in going if file.path not in adopted)  # the user's file comes back there
+            yield RemoveLink(target.name, model_id, gone[0].path, gone[0].source, "undone", kept)
         back = [_file(step, {}) for step in steps if step.action == "removed"]
         back += [_back(step) for step in steps if step.action == "replaced"]
-        free = []
+        free, leaving = [], {file.path for file in going}
         for file in back:
-            if file.was or file.how in ("entry", "register") or standing.is_gone(file) or standing.of(file):
+            there = file.how in ("entry", "register") or standing.is_gone(file) or standing.of(file)
+            if file.was or file.path in leaving or there:
                 free.append(file)
             else:
                 yield Conflict(target.name, model_id, file.path, links.what_stands_at(file.path))
@@ -112,26 +135,31 @@ class Undo:
         for event in self._application.run(undoing.plan):
             if isinstance(event, Result):
                 result = event
-            else:
-                problems += isinstance(event, Problem)
-                yield event
+                continue
+            problems += isinstance(event, Problem)
+            yield event
         for step in undoing.users:
             try:
                 _users_file_back(step)
             except (ModelHubError, OSError) as error:
                 known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(step.path))
+                problems += 1
                 yield Problem.of(known, item=step.path)
         for folder in undoing.folders:
             links.remove_if_empty(folder)
-        self._journal.close(undoing.run.id, "undone")
+        if not problems:  # else the same command tries the rest again
+            self._journal.close(undoing.run.id, "undone")
         if result is not None:
             yield result
 
 
-def _file(step: JournalStep, stamps: dict[str, str]) -> LinkFile:
-    how = step.how or "symlink"
+def _file(step: JournalStep, recorded: Mapping[str, LinkFile]) -> LinkFile:
     content = step.before if step.action == "removed" and step.before is not None else b""
-    return LinkFile(step.path, step.source, Sha256(step.sha256), how, content, stamp=stamps.get(step.path, ""))  # type: ignore[arg-type]
+    known = recorded.get(step.path)
+    how = cast("How", known.how if known is not None else step.how or "symlink")
+    shared = "/blobs/sha256-" in step.path or (known is not None and known.shared)
+    stamp = known.stamp if known is not None else ""
+    return LinkFile(step.path, step.source, Sha256(step.sha256), how, content, shared=shared, stamp=stamp)
 
 
 def _back(step: JournalStep) -> LinkFile:
@@ -139,11 +167,19 @@ def _back(step: JournalStep) -> LinkFile:
     return LinkFile(step.path, os.fsdecode(step.before or b""), Sha256(step.sha256), "symlink", was=step.source)
 
 
-def _configs(steps: Sequence[JournalStep], targets: dict[int, Target]) -> Iterator[WriteConfig]:
+def _configs(steps: Sequence[JournalStep], targets: Mapping[int, Target]) -> tuple[list[Step], list[int]]:
+    """Configurations as they were before; and targets whose configuration was changed since, by their ids."""
+    found: list[Step] = []
+    changed: list[int] = []
     for step in reversed(steps):
-        if step.action == "wrote" and step.target_id in targets:
+        if step.action != "wrote" or step.target_id is None or step.target_id not in targets:
+            continue
+        if placements.read_config(step.path)[1] == step.sha256:
             name = targets[step.target_id].name
-            yield WriteConfig(name, step.path, step.sha256, step.before, "as it was before", first=True)
+            found.append(WriteConfig(name, step.path, step.sha256, step.before, "as it was before", first=True))
+        elif step.target_id not in changed:
+            changed.append(step.target_id)
+    return found, changed
 
 
 def _users_file_back(step: JournalStep) -> None:

@@ -249,5 +249,6 @@ deploy_configs = Table(
     Column("path_bytes", LargeBinary, nullable=False),
     Column("sha256", Text, nullable=False),
     Column("made", Boolean, nullable=False),
+    Column("root", LargeBinary, nullable=False),
     Column("written_at", Text, nullable=False),
 )

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -18,6 +18,14 @@ from modelhub.store.options import read_options, write_options
 
 _T = schema.deploy_targets.c
 _L = schema.deploy_links.c
+
+
+class Written(NamedTuple):
+    """A configuration as we wrote it. `made`: there was no such file before; `root`: the folder it points at."""
+
+    sha256: str
+    made: bool
+    root: str
 
 
 class Targets:
@@ -99,11 +107,11 @@ class Targets:
                 )
 
     def links(self, target_ids: Iterable[int] | None = None) -> list[Link]:
-        """Every recorded link, also those that are not deployed at present."""
+        """Every recorded link: those that are deployed, and those that a run was about to make."""
         where, values = "", tuple[int, ...]()
         if target_ids is not None:
             values = tuple(target_ids)
-            where = f"WHERE l.target_id IN ({', '.join('?' * len(values))})"
+            where = f"AND l.target_id IN ({', '.join('?' * len(values))})"
         found: list[Link] = []
         with self._database.read() as connection:
             cursor = connection.exec_driver_sql(_LINKS.format(where=where), values).cursor
@@ -177,6 +185,11 @@ class Targets:
         if links:
             with self._database.write() as connection:
                 _mark(connection, links, deployed=False)
+                connection.exec_driver_sql(
+                    "DELETE FROM deploy_link_files WHERE link_id ="
+                    " (SELECT id FROM deploy_links WHERE model_id = ? AND target_id = ?)",
+                    list(links),
+                )
 
     def made_folders(self) -> frozenset[str]:
         """Every folder that a deployment ever made."""
@@ -185,30 +198,32 @@ class Targets:
             rows = connection.execute(select(c.path_bytes).where(c.action == "folder").distinct())
             return frozenset(os.fsdecode(row[0]) for row in rows)
 
-    def configs(self, target_id: int) -> dict[str, tuple[str, bool]]:
-        """The files of a target that we wrote: the SHA-256 of what we wrote, and whether there was none before."""
+    def configs(self, target_id: int) -> dict[str, Written]:
+        """The files of a target that we wrote, by path."""
         c = schema.deploy_configs.c
         with self._database.read() as connection:
-            rows = connection.execute(select(c.path_bytes, c.sha256, c.made).where(c.target_id == target_id))
-            return {os.fsdecode(row[0]): (row[1], bool(row[2])) for row in rows}
+            rows = connection.execute(select(c.path_bytes, c.sha256, c.made, c.root).where(c.target_id == target_id))
+            return {os.fsdecode(row[0]): Written(row[1], bool(row[2]), os.fsdecode(row[3])) for row in rows}
 
-    def wrote(self, target_id: int, path: str, sha256: str, *, made: bool) -> None:
-        """Note what a configuration of ours holds; empty if it is gone. `made`: there was none before."""
+    def wrote(self, target_id: int, path: str, sha256: str, *, made: bool, root: str) -> None:
+        """Note what a configuration of ours holds; empty if it is gone. See `Written`."""
         c = schema.deploy_configs.c
         mine = (c.target_id == target_id) & (c.path_bytes == os.fsencode(path))
         with self._database.write() as connection:
-            before = connection.execute(select(c.made).where(mine)).scalar()
+            before = connection.execute(select(c.made, c.root).where(mine)).first()
             connection.execute(delete(schema.deploy_configs).where(mine))
             if sha256:
                 row = {"target_id": target_id, "path_bytes": os.fsencode(path), "sha256": sha256}
-                row |= {"made": made if before is None else before, "written_at": now()}
+                row |= {"made": made if before is None else before.made, "written_at": now()}
+                row["root"] = os.fsencode(root) if root or before is None else before.root
                 connection.execute(insert(schema.deploy_configs).values(row))
 
 
 _LINKS = (
     "SELECT l.id, l.model_id, l.target_id, l.is_deployed, l.deploy_path, l.source_path, m.file_hash, f.path_bytes,"
     " f.source_bytes, f.sha256, f.how, f.shared, f.stamp FROM deploy_links l JOIN models m ON m.id = l.model_id"
-    " LEFT JOIN deploy_link_files f ON f.link_id = l.id {where} ORDER BY l.id, f.id"
+    " LEFT JOIN deploy_link_files f ON f.link_id = l.id WHERE (l.is_deployed OR f.id IS NOT NULL) {where}"
+    " ORDER BY l.id, f.id"
 )
 _PUT_LINK = (
     "INSERT INTO deploy_links (model_id, target_id, source_path, deploy_path, is_deployed, created_at)"

@@ -13,7 +13,7 @@ from modelhub.core.errors import InvalidInput
 from modelhub.core.events import Problem
 from modelhub.services.hub import Hub, open_hub
 from tests import build
-from tests.conftest import finish, scan
+from tests.conftest import crash_while_placing, finish, scan
 
 
 @pytest.fixture
@@ -192,13 +192,33 @@ def test_a_model_indexed_in_place_is_linked_to_its_place(hub: Hub, tmp_path: Pat
 
 
 def test_a_crash_between_link_and_row_is_finished_by_the_next_run(hub: Hub, comfyui: Path) -> None:
-    plan = hub.deployment.plan()
-    step = plan.links[0]
-    Path(step.path).parent.mkdir(parents=True)
-    os.symlink(step.source, step.path)
+    crash_while_placing(hub, hub.deployment.plan(), 2)
+    assert len(tree(comfyui)) == 2
     deploy(hub)
     assert hub.deployment.status()[0].deployed == 3
     assert hub.deployment.plan().links == ()
+
+
+def test_a_link_that_somebody_else_made_is_right_and_stays_theirs(hub: Hub, comfyui: Path, downloads: Path) -> None:
+    """As after a scan of an app's own folder, which leaves links there."""
+    build.safetensors(comfyui / "loras/mine.safetensors", build.SDXL_LORA, mark="mine")
+    scan(hub, comfyui)
+    before = tree(comfyui)
+    assert {skip.name: skip.code for skip in deploy(hub).skips} == {"mine.safetensors": "linked"}
+    finish(hub.undo.run(hub.undo.plan()))
+    assert tree(comfyui) == before
+    deploy(hub)
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["comfyui"])))
+    assert tree(comfyui) == before
+
+
+def test_two_targets_on_one_folder_leave_each_others_links(hub: Hub, comfyui: Path) -> None:
+    deploy(hub)
+    before = tree(comfyui)
+    hub.targets.add("second", str(comfyui), app="comfyui")
+    finish(hub.deployment.apply(hub.deployment.plan(["second"])))
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["second"])))
+    assert tree(comfyui) == before
 
 
 def test_forge_reads_embeddings_beside_its_models(hub: Hub, comfyui: Path, tmp_path: Path) -> None:

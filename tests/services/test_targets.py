@@ -275,6 +275,84 @@ def test_runs_are_undone_one_after_the_other_until_there_is_none(hub: Hub, comfy
         hub.undo.plan()
 
 
+def test_undo_of_another_method_brings_back_the_links(hub: Hub, comfyui: Path) -> None:
+    deploy(hub)
+    before = {name: os.readlink(comfyui / name) for name in names(comfyui)}
+    hub.targets.change("comfyui", method="copy")
+    deploy(hub)
+    assert finish(hub.undo.run(hub.undo.plan())).problems == 0
+    assert {name: os.readlink(comfyui / name) for name in names(comfyui)} == before
+
+
+def test_what_was_gone_before_does_not_come_back(hub: Hub, comfyui: Path) -> None:
+    deploy(hub)
+    (comfyui / "vae/ae.safetensors").unlink()
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["comfyui"])))
+    finish(hub.undo.run(hub.undo.plan()))
+    assert names(comfyui) == ["embeddings/EasyNegative.safetensors", "loras/detail.safetensors"]
+
+
+def test_our_part_of_a_configuration_that_was_edited_since_goes_and_the_edit_stays(hub: Hub, comfyui: Path) -> None:
+    path = comfyui.parent / "extra_model_paths.yaml"
+    comfyui.mkdir(parents=True)
+    path.write_text("own:\n  loras: x\n")
+    hub.targets.change("comfyui", method="config")
+    deploy(hub)
+    path.write_text(path.read_text() + "# by the user\nmore:\n  vae: y\n")
+    assert finish(hub.undo.run(hub.undo.plan())).problems == 0
+    assert path.read_text() == "own:\n  loras: x\n# by the user\nmore:\n  vae: y\n"
+
+
+def test_another_method_takes_our_part_out_of_the_configuration(hub: Hub, comfyui: Path) -> None:
+    path = comfyui.parent / "extra_model_paths.yaml"
+    hub.targets.change("comfyui", method="config")
+    deploy(hub)
+    assert "modelhub" in path.read_text()
+    hub.targets.change("comfyui", method="")
+    deploy(hub)
+    assert not path.exists()
+    assert len(names(comfyui)) == 3
+
+
+@pytest.mark.parametrize("app", ["comfyui", "fooocus"])
+def test_a_hub_that_moved_is_found_by_its_configurations(hub: Hub, comfyui: Path, tmp_path: Path, app: str) -> None:
+    from modelhub.core import config
+    from modelhub.services.hub import open_hub
+
+    hub.targets.add("it", str(tmp_path / "it/models"), app=app, method="config")
+    deploy(hub, target_names=["it"])
+    path = tmp_path / ("it/extra_model_paths.yaml" if app == "comfyui" else "it/config.txt")
+    hub.close()
+    (tmp_path / "hub").rename(tmp_path / "moved")
+    with open_hub(config.load({}, hub=str(tmp_path / "moved"))) as moved:
+        deploy(moved, target_names=["it"])
+        assert f"{tmp_path}/moved/deployed/it" in path.read_text()
+        assert f"{tmp_path}/hub/" not in path.read_text()
+        finish(moved.deployment.apply(moved.deployment.plan_removal(["it"])))
+        assert not path.exists()
+
+
+def test_a_configuration_by_a_link_stays_a_link(hub: Hub, comfyui: Path, tmp_path: Path) -> None:
+    path = comfyui.parent / "extra_model_paths.yaml"
+    comfyui.mkdir(parents=True)
+    path.symlink_to(tmp_path / "dot/extra.yaml")
+    hub.targets.change("comfyui", method="config")
+    deploy(hub)
+    assert (tmp_path / "dot/extra.yaml").is_file()
+    finish(hub.undo.run(hub.undo.plan()))
+    assert os.readlink(path) == str(tmp_path / "dot/extra.yaml")
+    assert not (tmp_path / "dot").exists()
+
+
+def test_a_copy_whose_rights_changed_is_still_ours(hub: Hub, comfyui: Path) -> None:
+    hub.targets.change("comfyui", method="copy")
+    deploy(hub)
+    (comfyui / "vae/ae.safetensors").chmod(0o600)
+    assert hub.deployment.plan().links == ()
+    finish(hub.deployment.apply(hub.deployment.plan_removal(["comfyui"])))
+    assert names(comfyui) == []
+
+
 # Doctor of one target
 
 
@@ -343,7 +421,9 @@ def test_an_app_needs_yaml_only(hub: Hub, comfyui: Path, tmp_path: Path) -> None
     "text",
     [
         "- a", "x: 1", "x: {color: red}", "x: {methods: [magic]}", "x: {layout: none}", "x: {folders: {lora: ../../y}}",
-        "x: {naming: '{nope}'}", "x: {rules: [{when: {nope: 1}}]}", "x: {exact_names: 3}", "x: [", "\xff: {}",
+        "x: {config: {kind: nonsense, file: x}}", "x: {layout: entries}", "x: {marks: ['a ~ [']}", "x: {methods: []}",
+        "x: {unique: 5}", "x: {unique: {lora: size}}", "x: {naming: '{nope}'}",
+        "x: {rules: [{when: {nope: 1}}]}", "x: {exact_names: 3}", "x: [", "\xff: {}",
     ],
 )  # fmt: skip
 def test_a_record_that_cannot_be_right_is_left_out_and_told(hub: Hub, text: str) -> None:
@@ -375,9 +455,9 @@ def test_a_mapping_is_taken_in_and_given_out_as_it_was(hub: Hub, comfyui: Path, 
     deploy(hub)
     assert names(comfyui) == ["loras/detail.safetensors"]
     assert "sd/lora/detail.safetensors" in names(tmp_path / "tree")
-    first = mapping.exported(hub.targets.all())
+    first = mapping.exported(hub.targets)
     mapping.apply(mapping.read(json.dumps(first), hub.targets), hub.targets)
-    assert mapping.exported(hub.targets.all()) == first
+    assert mapping.exported(hub.targets) == first
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from modelhub.core.types import Adopt, ModelFilter
 from modelhub.services.hub import Hub
 from modelhub.services.units import Unit
 from tests import build
-from tests.conftest import finish, scan
+from tests.conftest import crash_while_placing, finish, scan
 from tests.formats.test_bundles import CONFIG, write_llama
 
 
@@ -270,9 +270,7 @@ def test_an_interrupted_deployment_of_many_links_is_finished_by_the_next(hub: Hu
     scan(hub, tmp_path / "in")
     hub.targets.add("plain", str(tmp_path / "app"), app="folder", display_name="", enabled=True)
     (step,) = hub.deployment.plan(["plain"]).links
-    linked = step.files[-1]
-    os.makedirs(os.path.dirname(linked.path))
-    os.symlink(linked.source, linked.path)
+    crash_while_placing(hub, hub.deployment.plan(["plain"]), 2)
     assert finish(hub.deployment.apply(hub.deployment.plan(["plain"]))).made == 1
     assert all(os.path.realpath(path) == os.path.realpath(source) for path, source, *_ in step.files)
 

@@ -27,6 +27,6 @@ def upgrade() -> None:
     op.execute(
         "CREATE TABLE deploy_configs (id INTEGER PRIMARY KEY AUTOINCREMENT,"
         " target_id INTEGER NOT NULL REFERENCES deploy_targets (id) ON DELETE CASCADE,"
-        " path_bytes BLOB NOT NULL, sha256 TEXT NOT NULL, made BOOLEAN NOT NULL, written_at TEXT NOT NULL,"
-        " UNIQUE (target_id, path_bytes))"
+        " path_bytes BLOB NOT NULL, sha256 TEXT NOT NULL, made BOOLEAN NOT NULL, root BLOB NOT NULL,"
+        " written_at TEXT NOT NULL, UNIQUE (target_id, path_bytes))"
     )

@@ -24,6 +24,11 @@ _ENTRIES: Mapping[str, Callable[[str], dict[str, Entry]]] = {
     "presets": ini.entries,
     "llama_swap": yaml_blocks.entries,
 }
+WITH_ENTRIES = tuple(_ENTRIES)
+"""Kinds of configuration that name each model."""
+
+KINDS = frozenset({*_MERGES, "local_tree"})
+
 BY_CONFIG: Mapping[str, frozenset[str]] = {
     "fooocus": frozenset({"checkpoint", "lora", "unknown"}),
     "wan2gp": frozenset({"checkpoint", "unet", "gguf", "vae", "text_encoder", "clip_vision", "unknown"}),
@@ -65,4 +70,4 @@ def read_text(path: str, content: bytes | None) -> str | None:
         raise ConfigInvalid(f"{printable(path)} is not UTF-8 text.", hint="Save it as UTF-8.") from error
 
 
-__all__ = ["BY_CONFIG", "Entry", "Wanted", "entries", "merged"]
+__all__ = ["BY_CONFIG", "KINDS", "WITH_ENTRIES", "Entry", "Wanted", "entries", "merged"]

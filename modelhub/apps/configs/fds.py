@@ -31,7 +31,8 @@ def swarmui(text: str | None, wanted: Wanted) -> str | None:
         raise ConfigInvalid("has no Paths.ModelRoot.", hint="Start SwarmUI once and save its settings.")
     value = line[2].rstrip()
     roots = ["Models"] if value in ("", "\\x") else value.split(";")
-    users = [root for root in roots if root != ours]
+    former = {root.replace("\\", "/") for root in wanted.former}
+    users = [root for root in roots if root != ours and root not in former]
     made = ";".join([*users, ours] if wanted.folders else users)
     if made == ";".join(roots):
         return text

@@ -39,14 +39,13 @@ def presets(text: str | None, wanted: Wanted) -> str | None:
 
 
 def entries(text: str) -> dict[str, Entry]:
-    """The presets that name a file."""
+    """Every preset by name; one of the user's may name no file."""
     _, updater = _read(text)
     found = {}
     for name in updater.sections():
         section = updater[name]
         told = {key: str(section[key].value or "") for key in ("model", "mmproj") if key in section}
-        if "model" in told:
-            found[name] = Entry(told["model"], told.get("mmproj", ""))
+        found[name] = Entry(told.get("model", ""), told.get("mmproj", ""))
     return found
 
 

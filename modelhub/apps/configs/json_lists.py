@@ -21,7 +21,7 @@ def fooocus(text: str | None, wanted: Wanted) -> str | None:
     for folder, key in _FOOOCUS.items():
         mine = [f"{wanted.root}/{one}" for one in wanted.folders.get(folder, ())]
         default = f"{wanted.own}/{folder}"
-        _put(document, key, mine, wanted.root, default)
+        _put(document, key, mine, wanted, default)
     return _written(text, document)
 
 
@@ -33,16 +33,17 @@ def wan2gp(text: str | None, wanted: Wanted) -> str | None:
         raise ConfigInvalid("does not exist yet.", hint="Start Wan2GP once, so that it writes its settings.")
     document = _document(text)
     mine = [f"{wanted.root}/{one}" for one in wanted.folders.get("ckpts", ())]
-    _put(document, "checkpoints_paths", mine, wanted.root, "ckpts", ".")
+    _put(document, "checkpoints_paths", mine, wanted, "ckpts", ".")
     return _written(text, document)
 
 
-def _put(document: dict[str, Any], key: str, mine: Sequence[str], root: str, *default: str) -> None:
+def _put(document: dict[str, Any], key: str, mine: Sequence[str], wanted: Wanted, *default: str) -> None:
     given = document.get(key)
     listed = [given] if isinstance(given, str) else given
     if listed is not None and not (isinstance(listed, list) and all(isinstance(one, str) for one in listed)):
         raise ConfigInvalid(f"has {key}, which is no folder and no list of folders.", hint="Correct it first.")
-    users = [one for one in listed or () if not one.startswith(f"{root}/")]
+    ours = tuple(f"{root}/" for root in (wanted.root, *wanted.former))
+    users = [one for one in listed or () if not one.startswith(ours)]
     if not mine:
         if listed is not None and len(users) != len(listed):
             if users == list(default):
@@ -72,4 +73,5 @@ def _written(text: str | None, document: dict[str, Any]) -> str | None:
     found = re.search(r"\n([ \t]+)\"", text or "")
     indent: str | int = found[1] if found else 4
     end = "\n" if text is None or text.endswith("\n") else ""
-    return json.dumps(document, indent=indent, ensure_ascii=False) + end
+    made = json.dumps(document, indent=indent, ensure_ascii=False) + end
+    return made.replace("\n", "\r\n") if "\r\n" in (text or "") else made

@@ -18,7 +18,7 @@ class Wanted:
     both are empty where nothing is deployed. `own` is the folder that the app has already.
 
     `entries` are the models to be named, `ours` the names that we gave before. `block` names our part of the file.
-    `models` describe what is deployed, for inventories.
+    `former` are folders that were our root before the hub moved. `models` describe what is deployed, for inventories.
     """
 
     root: str
@@ -27,4 +27,5 @@ class Wanted:
     own: str = ""
     entries: Mapping[str, Entry] = field(default_factory=dict)
     ours: frozenset[str] = frozenset()
+    former: tuple[str, ...] = ()
     models: Sequence[Mapping[str, Any]] = ()

@@ -23,7 +23,7 @@ def comfyui(text: str | None, wanted: Wanted) -> str | None:
     document = _document(text)
     _require_startable(document)
     standing = document.get(wanted.block)
-    if standing is not None and not _is_ours(standing, wanted.root):
+    if standing is not None and not any(_is_ours(standing, root) for root in (wanted.root, *wanted.former)):
         raise ConfigInvalid(f"has a block {wanted.block!r} that is not ours.", hint="Give that block another name.")
     without = _without(text or "", wanted.block)
     others = {name: value for name, value in document.items() if name != wanted.block}
@@ -54,39 +54,41 @@ def _require_startable(document: Mapping[str, Any]) -> None:
 
 
 def llama_swap(text: str | None, wanted: Wanted) -> str | None:
-    """llama-swap's configuration with our entries under `models:`, and none that we gave before and want no more."""
+    """llama-swap's configuration with our entries under `models:`, and none that we gave before and want no more.
+
+    An entry that names the right files stays as it is, with whatever the user added to it.
+    """
     document = _document(text)
     models = document.get("models")
     if models is not None and not isinstance(models, dict):
         raise ConfigInvalid("has `models` without keys below.", hint=_HINT)
-    entries = {name: _swap_entry(entry) for name, entry in sorted(wanted.entries.items())}
+    standing = entries(text or "")
+    right = {name for name, entry in wanted.entries.items() if name in wanted.ours and standing.get(name) == entry}
+    new = {name: _swap_entry(entry) for name, entry in sorted(wanted.entries.items()) if name not in right}
     without = text or ""
-    for name in sorted(wanted.ours & set(models or {})):
+    for name in sorted((wanted.ours - right) & set(models or {})):
         without = _without(without, "models", name)
-    users = {name: entry for name, entry in (models or {}).items() if name not in wanted.ours}
-    expected = document | ({"models": users | entries} if models or entries else {})
-    if not entries:
-        if models and not users:
+    kept = {name: entry for name, entry in (models or {}).items() if name in right or name not in wanted.ours}
+    expected = document | ({"models": kept | new} if models or new else {})
+    if not new:
+        if models and not kept:
             without = _without(without, "models")
             without = _appended(without, "models: {}\n") if without.strip() else ""
         return _checked(without, expected if without else {})
-    node = _value(without, "models")
-    if isinstance(node, yaml.MappingNode) and node.value:
+    found = _key(without, "models")
+    if found is not None and isinstance(found[1], yaml.MappingNode) and found[1].value:
+        key, node = found
         if node.flow_style:
-            raise ConfigInvalid(
-                "has `models` in braces.", hint="Write one model in a line of its own, as llama-swap's example."
-            )
+            raise ConfigInvalid("has `models` in braces.", hint="Write one model in a line, as llama-swap's example.")
         column = node.value[0][0].start_mark.column
-        indented = "".join(f"{' ' * column}{line}\n" for line in dumped(entries).splitlines())
+        indented = "".join(f"{' ' * column}{line}\n" for line in dumped(new).splitlines())
         lines = without.splitlines(keepends=True)
-        at = next(
-            number for number, line in enumerate(lines, 1) if line.startswith(("models:", "models :", '"models"'))
-        )
+        at = key.start_mark.line + 1
         made = "".join([*lines[:at], indented, *lines[at:]])
     else:
-        if node is not None:
+        if found is not None:
             without = _without(without, "models")
-        made = _appended(without, dumped({"models": entries}))
+        made = _appended(without, dumped({"models": new}))
     return _checked(made, expected)
 
 
@@ -138,10 +140,11 @@ def _document(text: str | None) -> dict[str, Any]:
     return document
 
 
-def _value(text: str, key: str) -> yaml.Node | None:
+def _key(text: str, key: str) -> tuple[yaml.Node, Any] | None:
+    """A key of the document and its value, with their places in the text."""
     root = yaml.compose(text)
     pairs = root.value if isinstance(root, yaml.MappingNode) else []
-    return next((value for name, value in pairs if name.value == key), None)
+    return next(((name, value) for name, value in pairs if name.value == key), None)
 
 
 def _without(text: str, *keys: str) -> str:
