@@ -105,13 +105,13 @@ def detect(session: Session, folders: Sequence[str], yes: bool, no_servers: bool
     else:
         for target in added:
             output.line(f"added     {target.name}: {target.base_path}")
-        if found and not added and not yes and not asks:
+        if any(map(_can_be_added, found)) and not added and not yes and not asks:
             output.told("`modelhub apps detect --yes` adds targets for them.")
     return 0
 
 
 def _can_be_added(found: Detected) -> bool:
-    return bool(found.base_path or found.app == "invokeai")
+    return not found.enabled and bool(found.base_path or found.app == "invokeai")
 
 
 def _place(found: Detected) -> str:

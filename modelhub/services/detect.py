@@ -24,7 +24,7 @@ _VARIABLE = re.compile(r"^\{([A-Z_]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """An installed app. `target` is the one that deploys to it already; `links`, `bytes` and `types` are what it would
+    """An installed app. `target` is the one that deploys to it, if it is `enabled`; `links`, `bytes` and `types` are what it would
     get. `url` is where it runs now; `base_path` is empty if only that is known.
     """
 
@@ -34,6 +34,7 @@ class Detected:
     base_path: str
     url: str = ""
     target: str = ""
+    enabled: bool = False
     links: int = 0
     bytes: int = 0
     types: Mapping[str, int] = field(default_factory=dict)
@@ -76,9 +77,9 @@ class Detection:
 
     def _with_plan(self, found: Detected) -> Detected:
         """What the app would get. For one that is known by its answer alone, only InvokeAI needs no folder."""
-        same = [one for one in self._desk.all() if found.base_path and _same(expand(one.base_path), found.base_path)]
+        same = [one for one in self._desk.all() if _is_target(found, one)]
         if same:
-            found = replace(found, target=same[0].name)
+            found = replace(found, target=same[0].name, enabled=same[0].enabled)
         if not found.base_path and found.app != "invokeai":
             told = "It runs, but its folder was not found: `modelhub targets add NAME PATH --app APP` adds it."
             return replace(found, notes=(told,))
@@ -221,8 +222,11 @@ def _url(app: str, here: Sequence[Running]) -> str:
     return next((one.url for one in here if one.app == app), "")
 
 
-def _same(first: str, second: str) -> bool:
-    return os.path.realpath(first) == os.path.realpath(second)
+def _is_target(found: Detected, target: Target) -> bool:
+    """Whether the target deploys to the app that was found."""
+    if not found.base_path:
+        return found.app == "invokeai" == target.app
+    return os.path.realpath(expand(target.base_path)) == os.path.realpath(found.base_path)
 
 
 def _names(found: Detected) -> Iterator[str]:
