@@ -39,6 +39,7 @@ def test_apps_are_found_shown_and_added(machine: Path, modelhub: Modelhub) -> No
     assert all(target["enabled"] for target in added)
     assert snapshot(machine) == before
     again = modelhub("apps", "detect", "--no-servers", "--yes", "--json").json
+    assert again["added"] == []
     assert len(modelhub("targets", "--json").json["targets"]) == len({one["name"] for one in added} | {"image_upscale"})
     assert {one["target"] for one in again["found"] if one["app"] == "comfyui"} == {"comfyui"}
 
@@ -58,7 +59,8 @@ def test_the_table_of_apps_says_what_each_takes_and_what_to_beware_of(modelhub: 
 @pytest.mark.parametrize(
     "words",
     [
-        ["apps", "detect", "--no-servers", "--yes", "--dry-run"], ["deploy", "--dry-run"], ["deploy", "undo", "--dry-run"],
+        ["apps", "detect", "--no-servers", "--yes", "--dry-run"], ["deploy", "--dry-run"],
+        ["deploy", "undo", "--dry-run"],
         ["undeploy", "--all", "--dry-run"], ["targets", "add", "x", "/x", "--dry-run"],
         ["targets", "edit", "comfyui", "--names", "{base}/{name}", "--method", "copy", "--dry-run"],
         ["targets", "filter", "comfyui", "--include", "type=lora", "--dry-run"],
@@ -147,11 +149,8 @@ def test_a_mapping_goes_out_and_in(machine: Path, modelhub: Modelhub, tmp_path: 
     assert modelhub("mapping", "export", path).code == 0
     assert modelhub("mapping", "export", path).code == 1
     mapping = json.loads(path.read_text())
-    mapping["apps"]["comfyui"] |= {
-        "enabled": True,
-        "root": str(machine / "ComfyUI/models"),
-        "include": [{"type": "vae"}],
-    }
+    wanted = {"enabled": True, "root": str(machine / "ComfyUI/models"), "include": [{"type": "vae"}]}
+    mapping["apps"]["comfyui"] |= wanted
     path.write_text(json.dumps(mapping))
     assert "would be changed" in modelhub("mapping", "import", path, "--dry-run").out
     assert modelhub("mapping", "import", path).code == 0
@@ -162,17 +161,9 @@ def test_a_mapping_goes_out_and_in(machine: Path, modelhub: Modelhub, tmp_path: 
 
 
 def test_an_app_that_cannot_be_asked_to_look_again_is_told(machine: Path, modelhub: Modelhub) -> None:
-    modelhub(
-        "targets",
-        "add",
-        "forge2",
-        machine / "stable-diffusion-webui-forge/models",
-        "--app",
-        "forge",
-        "--url",
-        "http://127.0.0.1:9",
-    )
+    forge = machine / "stable-diffusion-webui-forge/models"
+    modelhub("targets", "add", "forge2", forge, "--app", "forge", "--url", "http://127.0.0.1:9")
     said = modelhub("deploy", "forge2", "--refresh")
     assert said.code == 3
     assert "cannot be reached" in said.err
-    assert os.path.islink(machine / "stable-diffusion-webui-forge/models/Lora/detail.safetensors")
+    assert os.path.islink(forge / "Lora/detail.safetensors")
