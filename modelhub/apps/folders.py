@@ -7,7 +7,7 @@ is made last and removed first.
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from modelhub.apps import naming
 from modelhub.core.apps import App, Rule, Target
@@ -17,6 +17,7 @@ from modelhub.core.names import storable
 WHOLE_FOLDERS = frozenset({"hf_folder", "diffusers", "savedmodel", "mlpackage"})
 """Formats of models that are a folder, and are deployed as one."""
 
+_UNSEEN = ("", "")
 _SHORT = 50
 """Characters of a name that fit into 255 bytes with any ending, however many bytes each has."""
 
@@ -75,23 +76,28 @@ class Folders(Layout):
             )
         return None
 
-    def plain(self, model: Deployable, files: Sequence[Placed]) -> Place | None:
-        if not self._has_plain or len(files) != 1 or not model.filename.isascii():
+    def plain(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, LinkFile] | None:
+        if not self._has_plain or len(files) != 1:
             return None
-        lead = files[0]
-        key = (model.type, model.format, naming.ending(lead.name))
-        if key not in self._ways:
-            fits = model.format not in WHOLE_FOLDERS and self.refusal(model, files) is None
-            ending = naming.suffix(model, lead.name, self._endings(model))
-            self._ways[key] = (f"{self._folder(model, None)}/", ending) if fits else None
-        way = self._ways[key]
-        stem = naming.stem_of(model.filename)
-        if way is None or len(stem) >= _SHORT or not stem.isprintable() or stem.startswith("."):
+        lead, name = files[0], model.filename
+        own = naming.ending(name)
+        key = (model.type, model.format, own if lead.name == name else naming.ending(lead.name))
+        way = self._ways.get(key, _UNSEEN)
+        if way is _UNSEEN:
+            way = self._ways[key] = self._way(model, files)
+        stem = name[: -len(own)] if own in naming.KNOWN_ENDINGS else name
+        if way is None or not 0 < len(stem) < _SHORT or name[0] == "." or not (name.isascii() and name.isprintable()):
             return None
-        path = f"{way[0]}{stem}{way[1]}"
-        if self.app.refuses and naming.is_hidden(stem + way[1], self.app.refuses):
+        folder, ending = way
+        if self.app.refuses and naming.is_hidden(stem + ending, self.app.refuses):
             return None
-        return Place(way[0][:-1], [LinkFile(path, lead.path, lead.sha256, self.how)], [path])
+        return folder, LinkFile(f"{folder}/{stem}{ending}", lead.path, lead.sha256, self.how)
+
+    def _way(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
+        """Folder and ending of lone files of a type, format and ending; None if such files are refused."""
+        if model.format in WHOLE_FOLDERS or self.refusal(model, files) is not None:
+            return None
+        return self._folder(model, None), naming.suffix(model, files[0].name, self._endings(model))
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         rule = self.rule(model)
@@ -152,7 +158,7 @@ class Folders(Layout):
     def _renamed(self, model: Deployable, files: Sequence[Placed]) -> list[Placed]:
         """A lone file and what goes along, under the names they have in a folder of their own."""
         ending = naming.suffix(model, files[0].name, self._endings(model))
-        return [replace(files[0], name=self._own(model, files[0]) + ending), *files[1:]]
+        return [files[0]._replace(name=self._own(model, files[0]) + ending), *files[1:]]
 
     def _own(self, model: Deployable, lead: Placed) -> str:
         """The name of a lone file without its ending, exact also where it is not UTF-8, unless it was renamed."""

@@ -24,7 +24,7 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "pickle": (".pt", ".pth", ".ckpt", ".bin", ".pkl"),
 }
 """Endings that say the truth about a format, the usual one first."""
-_KNOWN = frozenset(ending for endings in _SUFFIXES.values() for ending in endings)
+KNOWN_ENDINGS = frozenset(ending for endings in _SUFFIXES.values() for ending in endings)
 _QUANT = re.compile(
     r"[-_. ]*(?:(?:i1|ud|imat|imatrix)[-_. ])?"
     r"\b(?:iq\d\w*|q\d(?:_[a-z0-9]+)*|f16|f32|bf16|fp16|fp8|fp32|mxfp4(?:_moe)?)$",
@@ -53,7 +53,7 @@ def fields_of(model: Deployable, *, family: str, publisher: str, repo: str) -> d
 def stem_of(name: str) -> str:
     """A name without its ending, if that is one of a model file; ``v1.5`` has none."""
     own = ending(name)
-    return name[: -len(own)] if own in _KNOWN else name
+    return name[: -len(own)] if own in KNOWN_ENDINGS else name
 
 
 def filled(template: str, fields: Mapping[str, str]) -> str:

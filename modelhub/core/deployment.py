@@ -43,8 +43,7 @@ class Deployable(NamedTuple):
     deleted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """One file of a model: its name in it, what it is to it, and where it can be read (empty if nowhere)."""
 
     name: str
@@ -269,8 +268,8 @@ class Layout(Protocol):
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         """Where the model may go, the best place first."""
 
-    def plain(self, model: Deployable, files: Sequence[Placed]) -> Place | None:
-        """The first of the candidates of a lone file that is not refused, where it is known at once; else None."""
+    def plain(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, LinkFile] | None:
+        """Folder and file of the first candidate of a lone file that is not refused, where they are known at once."""
 
 
 class Registry(Protocol):

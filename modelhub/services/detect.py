@@ -24,8 +24,10 @@ _VARIABLE = re.compile(r"^\{([A-Z_]+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Detected:
-    """An installed app. `target` is the one that deploys to it, if it is `enabled`; `links`, `bytes` and `types` are what it would
-    get. `url` is where it runs now; `base_path` is empty if only that is known.
+    """An installed app. `target` is the one that deploys to it, if it is `enabled`.
+
+    `links`, `bytes` and `types` are what it would get. `url` is where it runs now; `base_path` is empty if only that is
+    known.
     """
 
     app: str

@@ -71,7 +71,7 @@ class Reclassified:
 def content_path(content: Content, blobs: Blobs, elsewhere: Mapping[str, str]) -> str:
     """Where a content is read: in the store, or at the real end of a place it was found; empty if unknown."""
     if content.stored:
-        return os.path.join(blobs.folder(content.sha256), content.name)
+        return f"{blobs.root}{os.sep}{content.sha256}{os.sep}{content.name}"
     place = elsewhere.get(content.sha256, "")
     return os.path.realpath(place) if place else ""
 

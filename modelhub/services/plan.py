@@ -82,15 +82,20 @@ class TargetPlan:
             return None
         if model.id not in self._reachable or model.id in self._left_out:
             return None
-        place = self._layout.plain(model, self._placed[model.id])
-        if place is None:
+        found = self._layout.plain(model, self._placed[model.id])
+        if found is None:
             return None
-        path = place.top[0]
-        folder, _, name = path.rpartition("/")
-        if name.lower() in self._listing(folder) or self._clash(model, place):
+        folder, file = found
+        lower = file.path.lower()
+        name, listing = lower[len(folder) + 1 :], self._listings.get(folder) or self._listing(folder)
+        by = self._unique.get(model.type)
+        if name in listing or (by is not None and self._clash(folder, by, file.path)):
             return None
-        self._claim(model, place)
-        return self._make(model, place.files)
+        self._planned.add(lower)
+        listing.add(name)
+        if by is not None:
+            self._names(folder, by)[_key_of(file.path, by)] = file.path
+        return MakeLink(self._target.name, model.id, file.sha256, file.path, file.source, model.size, file.how, (file,))
 
     def _removal(self, link: Link, because: str) -> Iterator[Step]:
         others = (other for other in self._records.values() if other is not link)
@@ -189,7 +194,11 @@ class TargetPlan:
                 yield Skip(self._target.name, model.id, model.filename, "linked", told)
                 return
             taken = next((path for path in place.top if not self._is_free(path, place.files)), "")
-            taken = taken or self._clash(model, place)
+            by = self._unique.get(model.type)
+            other = "" if taken or by is None else self._clash(place.folder, by, place.files[0].path)
+            if other and not any(other == file.path for file in place.files):
+                taken = other
+                self._planned.add(other.lower())  # it is somebody's: the next name is tried
             if not taken:
                 self._claim(model, place)
                 yield self._make(model, [file for file in place.files if self._may_go_along(file)])
@@ -201,7 +210,7 @@ class TargetPlan:
 
     def _stands_already(self, place: Place) -> bool:
         """Whether all that the model needs is there, though not by us: then it is nothing to us."""
-        if any(path in self._planned or path in self._intended for path in place.top):
+        if any(path.lower() in self._planned or path in self._intended for path in place.top):
             return False
         needed = [file for file in place.files if not (file.along or file.shared)]
         if any(file.how in ("register", "entry") for file in needed):
@@ -210,7 +219,7 @@ class TargetPlan:
 
     def _is_a_models(self, path: str) -> bool:
         """Whether another model of ours has the name, or gets it in this plan, however it is written."""
-        return path.lower() in self._names_of_ours
+        return path.lower() in self._planned or path.lower() in self._names_of_ours
 
     def _conflict(self, model: Deployable, places: Sequence[Place], path: str, by: str) -> Iterator[Step]:
         if self._resolution == "rename" and len(places) > 1:
@@ -239,11 +248,11 @@ class TargetPlan:
         """Whether nothing has this name, or only what an interrupted run of ours has made of these links."""
         if made[0].how == "entry":
             _, _, name = path.partition("#")
-            return path not in self._planned and name not in self._standing.entries(path.partition("#")[0])
+            return path.lower() not in self._planned and name not in self._standing.entries(path.partition("#")[0])
         folder, _, name = path.rpartition("/")
         if name.lower() not in self._listing(folder):
             return True
-        if path in self._planned:
+        if path.lower() in self._planned:
             return False
         mine = [file for file in made if file.path == path or file.path.startswith(os.path.join(path, ""))]
         mine = [file for file in mine if file.how != "register"]
@@ -262,22 +271,15 @@ class TargetPlan:
         by = self._unique.get(model.type)
         for path in place.top:
             lower = path.lower()
-            self._planned.add(path)
-            self._names_of_ours.add(lower)
+            self._planned.add(lower)
             self._listing(path.rpartition("/")[0]).add(lower.rpartition("/")[2])
         if by is not None:
             self._names(place.folder, by)[_key_of(place.files[0].path, by)] = place.files[0].path
 
-    def _clash(self, model: Deployable, place: Place) -> str:
+    def _clash(self, folder: str, by: str, path: str) -> str:
         """Another file that the app could not tell from this one, though it lies in another folder; empty if none."""
-        by = self._unique.get(model.type)
-        if by is None:
-            return ""
-        other = self._names(place.folder, by).get(_key_of(place.files[0].path, by), "")
-        if not other or any(other == file.path for file in place.files):
-            return ""
-        self._names_of_ours.add(other.lower())  # it is somebody's: the next name is tried
-        return other
+        other = self._names(folder, by).get(_key_of(path, by), "")
+        return "" if other == path else other
 
     def _names(self, folder: str, by: str) -> dict[str, str]:
         """What the app tells models apart by, for every file below its folder of a type."""

@@ -12,6 +12,9 @@ def upgrade() -> None:
     op.execute("ALTER TABLE deploy_link_files ADD COLUMN how TEXT NOT NULL DEFAULT 'symlink'")
     op.execute("ALTER TABLE deploy_link_files ADD COLUMN shared BOOLEAN NOT NULL DEFAULT 0")
     op.execute("ALTER TABLE deploy_link_files ADD COLUMN stamp TEXT NOT NULL DEFAULT ''")
+    op.execute(  # from now on files of a link that is not deployed are those that a run was about to make
+        "DELETE FROM deploy_link_files WHERE link_id IN (SELECT id FROM deploy_links WHERE NOT is_deployed)"
+    )
     op.execute("CREATE INDEX deploy_links_by_target ON deploy_links (target_id)")
     op.execute(
         "CREATE TABLE deploy_runs (id INTEGER PRIMARY KEY AUTOINCREMENT, what TEXT NOT NULL, state TEXT NOT NULL,"
