@@ -22,14 +22,17 @@ class Language(Folders):
         self.shared_rooms = True
 
     def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
-        if model.format in WHOLE_FOLDERS and not self._reads_folders(files):
+        if model.format in WHOLE_FOLDERS and not self._reads_folder(model, files):
             return "not_listed", f"{self.target.display_name} does not read a folder such as this one"
         return Folders.refusal(self, model, files)
 
-    def _reads_folders(self, files: Sequence[Placed]) -> bool:
-        if self.app.name == "lm_studio":
-            return _is_mlx(files)
-        return any("folder" in form for form in self.app.formats)
+    def _reads_folder(self, model: Deployable, files: Sequence[Placed]) -> bool:
+        if not any("folder" in form for form in self.app.formats):
+            return False
+        if "Hugging Face folder" in self.app.formats:
+            return True
+        told = self.asked.metadata(model.id)
+        return _is_mlx(files) and "mlx" in (told.get("format", "").lower(), told.get("card.library_name", "").lower())
 
 
 class View(Folders):

@@ -28,20 +28,30 @@ def apps(context: click.Context) -> int:
     return 0
 
 
+def _known(session: Session) -> dict[str, App]:
+    known, problems = known_apps(output.settings(session))
+    for problem in problems:
+        output.told(f"! {problem}")
+    return known
+
+
 @apps.command(name="list")
 @click.pass_obj
 def list_apps(session: Session) -> int:
     """Every app, what it reads, how models get there, and how it is made to look again."""
-    known = known_apps(output.settings(session))
+    known = _known(session)
     if session.json:
         output.write_json({"apps": list(known.values())})
         return 0
-    rows = [
-        (app.name, ", ".join(app.formats), _methods(app), app.refresh, app.not_possible or " ".join(app.hazards))
-        for app in known.values()
-    ]
-    output.table(("app", "reads", "method", "looks again", "beware"), rows)
-    output.told("`modelhub apps show APP` tells all of one app, its folders among it.")
+    rows = [(app.name, _methods(app), ", ".join(app.formats), app.refresh) for app in known.values()]
+    columns = ["app", "method", "reads", "looks again"]
+    if not sys.stdout.isatty():  # on a terminal there is no room for sentences
+        columns.append("beware")
+        told = (app.not_possible or " ".join(app.hazards) for app in known.values())
+        output.table(columns, [(*row, text) for row, text in zip(rows, told, strict=True)])
+    else:
+        output.table(columns, rows)
+    output.told("`modelhub apps show APP` tells all of one app: its folders, and what to beware of.")
     return 0
 
 
@@ -57,7 +67,7 @@ def _methods(app: App) -> str:
 @click.pass_obj
 def show(session: Session, app: str) -> int:
     """All that is known of APP: its folders, how it is found, what to beware of."""
-    known = known_apps(output.settings(session))
+    known = _known(session)
     if app not in known:
         raise click.UsageError(f"There is no app {printable(app)!r}. Apps: {', '.join(known)}.")
     record = known[app]
@@ -144,7 +154,7 @@ def _say_found(found: Sequence[Detected]) -> None:
 @click.pass_obj
 def models(session: Session, app: str, url: str) -> int:
     """List the models that running APP offers, by the names it gives them."""
-    known = known_apps(output.settings(session))
+    known = _known(session)
     if app not in known:
         raise click.UsageError(f"There is no app {printable(app)!r}. Apps: {', '.join(known)}.")
     names = running.models_of(known[app], url)
@@ -201,6 +211,7 @@ def import_mapping(session: Session, file: str, dry_run: bool) -> int:
         output.write_json({"targets": done})
     elif not session.quiet:
         for one in mapped:
-            would = "would be " if dry_run else ""
-            output.line(f"{would}{'added' if one.new else 'changed'}  {one.target.name}: {one.target.base_path}")
+            would = "would be " if dry_run and not one.same else ""
+            what = "as it was" if one.same else "added" if one.new else "changed"
+            output.line(f"{would}{what}  {one.target.name}: {one.target.base_path}")
     return 0

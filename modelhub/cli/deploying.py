@@ -26,6 +26,9 @@ from modelhub.services.applying import Deployed
 from modelhub.services.hub import Hub, open_hub
 
 _QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
+_REFUSED = ("broken", "unsafe", "missing", "deleted", "not_listed", "no_folder")
+"""Why a model that was named is not deployed after all."""
+
 _FLAGS = ("--json", "-q", "--quiet")
 _WITH_VALUE = ("--hub", "--config")
 
@@ -83,10 +86,14 @@ def apply(
         chosen = _chosen(hub, models)
         plan = hub.deployment.plan(names, chosen, on_conflict)
         adopted: tuple[JournalStep, ...] = ()
+        failed = 0
         if not dry_run and any(conflict.resolution == "adopt" for conflict in plan.conflicts):
-            adopted, _ = output.follow(hub.adopt(plan), session, output.say_problem)
+            adopted, failed = output.follow(hub.adopt(plan), session, output.say_problem)
             plan = hub.deployment.plan(names, chosen, "rename")
         code = _carry_out(session, hub, plan, adopted, dry_run=dry_run)
+        refused = chosen and any(skip.code in _REFUSED for skip in plan.skips)
+        if failed or refused:
+            code = max(code, output.WITH_PROBLEMS)
         if refresh and not dry_run:
             code = max(code, _refresh(session, hub, names))
     return code
@@ -119,6 +126,8 @@ def undo(session: Session, run: int | None, dry_run: bool) -> int:
         if not session.json and not session.quiet:
             one = undoing.run
             output.line(f"{'would undo' if dry_run else 'undo'}      {one.what} of {one.started_at} (run {one.id})")
+            for step in undoing.users:
+                output.line(f"back      {step.path}")
         return _carry_out(session, hub, undoing.plan, dry_run=dry_run, task=None if dry_run else hub.undo.run(undoing))
 
 
@@ -182,7 +191,8 @@ def _carry_out(
     elif not session.quiet:
         output.line(_summary(totals))
     unable = any(note.code in ("no_method", "config") for note in plan.notes)
-    return output.WITH_PROBLEMS if problems or plan.conflicts or unable else 0
+    left = [conflict for conflict in plan.conflicts if conflict.resolution != "adopt"]
+    return output.WITH_PROBLEMS if problems or left or unable else 0
 
 
 def _say_step(step: Step) -> None:

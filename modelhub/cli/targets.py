@@ -200,5 +200,9 @@ def _say(session: Session, target: Target) -> int:
         output.write_json(target)
     elif not session.quiet:
         state = "enabled" if target.enabled else "disabled"
-        output.line(f"{target.name} ({target.display_name}), {state}: {target.base_path}")
+        chosen = [f"method {target.method}"] if target.method else []
+        chosen += [f"names {target.options.naming}"] if target.options.naming else []
+        chosen += [f"at {target.options.url}"] if target.options.url else []
+        more = f" ({', '.join(chosen)})" if chosen else ""
+        output.line(f"{target.name} ({target.display_name}), {state}: {target.base_path}{more}")
     return 0

@@ -40,7 +40,7 @@ def verify(session: Session, quick: bool) -> int:
 def doctor(session: Session, target: str | None, repair: bool, move: bool, dry_run: bool) -> int:
     """Check the hub, its databases, rules, files, links and targets, and say what to do; or look closely at TARGET."""
     if target is None and (repair or move):
-        raise click.UsageError("Name the target: modelhub doctor TARGET --repair")
+        raise click.UsageError(f"Name the target: modelhub doctor TARGET {'--repair' if repair else '--move'}")
     with open_hub(output.settings(session), create=False) as hub:
         if target is not None:
             return _look_at(session, hub, hub.targets.get(target), repair=repair, move=move, dry_run=dry_run)
@@ -96,7 +96,7 @@ def _say(session: Session, value: object, told: str) -> None:
 
 
 def _say_findings(findings: Sequence[Finding], folders: Sequence[TypeFolder]) -> None:
-    rows = [(one.type, one.real if one.exists else f"{one.folder} (not there)", str(one.files)) for one in folders]
+    rows = [(one.type, one.real, str(one.files)) for one in folders if one.exists]
     output.table(("type", "folder as the app reads it", "files"), rows, right=("files",))
     output.line()
     for finding in findings:

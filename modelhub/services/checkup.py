@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from modelhub.core.apps import App, Target
-from modelhub.core.deployment import Finding, JournalStep, LinkFile
+from modelhub.core.deployment import Finding, JournalStep, LinkFile, Note, WriteConfig
 from modelhub.core.errors import ModelHubError, from_os_error
 from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
@@ -17,8 +17,9 @@ from modelhub.files import links, placements
 from modelhub.files.walk import Found, walk
 from modelhub.services import running
 from modelhub.services.applying import Application
+from modelhub.services.deploy import Deployment
 from modelhub.services.judge import Judge
-from modelhub.services.prepare import base_of
+from modelhub.services.prepare import base_of, elsewhere_of
 from modelhub.services.standing import Standing, rebased
 from modelhub.services.targets import TargetDesk
 from modelhub.store.journal import Journal
@@ -58,6 +59,7 @@ class Checkup:
         judge: Judge,
         journal: Journal,
         application: Application,
+        deployment: Deployment,
     ) -> None:
         self._places = places
         self._library = library
@@ -66,6 +68,7 @@ class Checkup:
         self._judge = judge
         self._journal = journal
         self._application = application
+        self._deployment = deployment
 
     def count(self, target: Target) -> int:
         """Models that are deployed to a target, as recorded."""
@@ -75,9 +78,10 @@ class Checkup:
         """The folders of a target as its app would read them."""
         app = self._desk.app_of(target)
         base = base_of(target, app, self._desk.deployed)
+        elsewhere = elsewhere_of(target, app, base)
         found = []
         for kind, folder in sorted(target.folders.items()):
-            path = _folder(base, folder)
+            path = _folder(elsewhere.get(kind, base), folder)
             there = os.path.isdir(path)
             files = sum(1 for entry in os.scandir(path) if not entry.is_dir()) if there else 0
             found.append(TypeFolder(kind, path, os.path.realpath(path), there, files))
@@ -91,8 +95,19 @@ class Checkup:
             return [Finding(target.name, "no_folder", expand(target.base_path), told, hint), *self.links(target)]
         return [*self.links(target), *self._strangers(target)]
 
+    def _configuration(self, target: Target) -> Iterator[Finding]:
+        """The app's own file, if it does not say what it should or cannot be read."""
+        for step in self._deployment.reconfigured(target, []):
+            again = f"Run `modelhub deploy --target {target.name}`."
+            if isinstance(step, WriteConfig):
+                told = f"{target.name}: {printable(step.path)} does not name what is deployed, or is gone."
+                yield Finding(target.name, "config", step.path, told, again)
+            elif isinstance(step, Note):
+                yield Finding(target.name, "config", "", f"{target.name}: {step.message}", f"Correct it, then: {again}")
+
     def links(self, target: Target) -> Iterator[Finding]:
-        """Recorded links that do not stand as we made them, or lead nowhere."""
+        """What was made and does not stand as we made it, or leads nowhere; and the app's own configuration."""
+        yield from self._configuration(target)
         app = self._desk.app_of(target)
         standing = Standing(target, app, base_of(target, app, self._desk.deployed))
         names = {model.id: model.filename for model in self._library.deployables()}

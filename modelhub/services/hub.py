@@ -118,7 +118,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     desk = TargetDesk(targets, models, (user_apps(os.environ), places.own_apps), str(places.deployed))
     application = Application(places, targets, journal, running.registry)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
-    checkup = Checkup(places, library, targets, desk, judge, journal, application)
+    checkup = Checkup(places, library, targets, desk, judge, journal, application, deployment)
     if _writable(places):
         desk.create_defaults()
     return Hub(
@@ -139,10 +139,9 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     )
 
 
-def known_apps(settings: Settings) -> dict[str, App]:
-    """Every app, shipped or of the user's own files; needs no hub."""
-    places = HubPlaces(settings.hub)
-    return catalogue.all_apps((user_apps(os.environ), places.own_apps))[0]
+def known_apps(settings: Settings) -> tuple[dict[str, App], tuple[str, ...]]:
+    """Every app, shipped or of the user's own files, and what is wrong with those; needs no hub."""
+    return catalogue.all_apps((user_apps(os.environ), HubPlaces(settings.hub).own_apps))
 
 
 def _writable(places: HubPlaces) -> bool:

@@ -10,7 +10,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modelhub.core.apps import App, Options, Rule, Target
@@ -42,10 +42,11 @@ _RULE_KEYS = (
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """One app of a mapping as it would be: `new` if there is no such target yet."""
+    """One app of a mapping as it would be: `new` if there is no such target yet, `same` if it is so already."""
 
     target: Target
     new: bool
+    same: bool = False
 
 
 def exported(desk: TargetDesk) -> dict[str, Any]:
@@ -137,7 +138,9 @@ def _read_app(name: str, entry: Any, target: Target | None, desk: TargetDesk) ->
         method,
         options,
     )
-    return Mapped(made, target is None)
+    if target is not None and made.base_path == expand(target.base_path):
+        made = replace(made, base_path=target.base_path)
+    return Mapped(made, target is None, made == target)
 
 
 def _record(name: str, entry: Mapping[str, Any], target: Target | None, apps: Mapping[str, App]) -> App:
@@ -198,7 +201,7 @@ def apply(mapped: list[Mapped], desk: TargetDesk) -> list[Target]:
                 enabled=target.enabled, method=target.method,
             )  # fmt: skip
         else:
-            moved = expand(desk.get(target.name).base_path) != target.base_path
+            moved = desk.get(target.name).base_path != target.base_path
             desk.change(
                 target.name, enabled=target.enabled, path=target.base_path if moved else "",
                 display_name=target.display_name,

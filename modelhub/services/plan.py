@@ -124,7 +124,7 @@ class TargetPlan:
                 yield self._make(model, moved)
                 return
             if any(self._standing.of(file) for file in record.files):
-                yield from self._removal(record, "its place is another now")
+                yield from self._removal(record, "it is to be there in another way or place")
                 self._forget(record)
             elif not self._standing.is_gone(record.files[0]) and any(
                 place.files[0].path == record.path for place in places
@@ -254,10 +254,19 @@ class TargetPlan:
             return True
         if path.lower() in self._planned:
             return False
+        if self._is_emptied(path):
+            return True
         mine = [file for file in made if file.path == path or file.path.startswith(os.path.join(path, ""))]
         mine = [file for file in mine if file.how != "register"]
         intended = any(file.path in self._intended for file in mine)
         return intended and all(self._standing.of(file) or self._standing.is_gone(file) for file in mine)
+
+    def _is_emptied(self, path: str) -> bool:
+        """Whether it is a folder that holds nothing but what this plan takes away."""
+        if not self._going or os.path.islink(path) or not os.path.isdir(path):
+            return False
+        held = [os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names]
+        return bool(held) and all(one in self._going for one in held)
 
     def _may_go_along(self, file: LinkFile) -> bool:
         """What only goes along, or is named by its content, stays away where something of that name is already."""

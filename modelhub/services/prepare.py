@@ -49,6 +49,14 @@ def base_of(target: Target, app: App, deployed: str) -> str:
     return expand(target.base_path)
 
 
+def elsewhere_of(target: Target, app: App, base: str) -> dict[str, str]:
+    """Types that go to the app's own folder, since its configuration takes no further one for them."""
+    if app.config is None or base == expand(target.base_path) or app.config.kind not in BY_CONFIG:
+        return {}
+    taken = BY_CONFIG[app.config.kind]
+    return {kind: expand(target.base_path) for kind in target.folders if kind not in taken}
+
+
 def prepare(
     target: Target, app: App, selection: Selection, *, hub: str, deployed: str, made_folders: frozenset[str]
 ) -> Prepared:
@@ -72,10 +80,6 @@ def _prepared(
     made_folders: frozenset[str],
 ) -> Prepared:
     base = base_of(target, app, deployed)
-    elsewhere: dict[str, str] = {}
-    if app.config is not None and base != expand(target.base_path) and app.config.kind in BY_CONFIG:
-        taken = BY_CONFIG[app.config.kind]
-        elsewhere = {kind: expand(target.base_path) for kind in target.folders if kind not in taken}
     layout = LAYOUTS[app.layout](
         target=target,
         app=app,
@@ -84,7 +88,7 @@ def _prepared(
         asked=selection.asked(),
         rule=selection.rule_for((*target.options.rules, *app.rules)),
         windows_names=abilities.names_as_windows(base),
-        elsewhere=elsewhere,
+        elsewhere=elsewhere_of(target, app, base),
     )
     return Prepared(target, app, base, how, notes, layout, Standing(target, app, base, made_folders))
 

@@ -135,6 +135,10 @@ class TargetDesk:
             changed["method"] = method
         options = target.options
         if naming is not None:
+            if naming and "{" not in naming:
+                raise InvalidInput(
+                    f"{printable(naming)!r} gives all models one name.", hint="Name a field, e.g. {name}."
+                )
             options = replace(options, naming=check_template(naming.replace(":", "/")) and naming if naming else "")
         if url is not None:
             options = replace(options, url=check_url(url))

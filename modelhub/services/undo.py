@@ -66,6 +66,10 @@ class Undo:
         chosen = self._journal.to_undo(run)
         if chosen.state == "undone":
             raise Changed(f"Run {chosen.id} was undone already.", hint="`modelhub deploy history` lists all runs.")
+        later = self._journal.later(chosen.id)
+        if later:
+            told = f"Run {later[0]} changed the same target after run {chosen.id}."
+            raise Changed(told, hint=f"Take it back first: `modelhub deploy undo {later[0]}`.")
         steps = self._journal.steps(chosen.id)
         targets = {target.id: target for target in self._targets.all()}
         records = {(link.target_id, link.model_id): link for link in self._targets.links()}

@@ -172,6 +172,7 @@ class Upkeep:
             self._check_contents,
             self._check_partial,
             self._check_room,
+            self._check_apps,
             self._check_targets,
         ):
             checks += look()
@@ -273,6 +274,10 @@ class Upkeep:
             if free is not None and free < _LITTLE_ROOM:
                 told = f"{name}: only {human_size(free)} are free on the disk of {printable(root)}."
                 yield Check("room", "warning", told, "Free some space, or move the hub.")
+
+    def _check_apps(self) -> Iterator[Check]:
+        for problem in self._desk.app_problems():
+            yield Check("apps", "warning", problem, "Correct the file; its apps are not known until then.")
 
     def _check_targets(self) -> Iterator[Check]:
         for target in self._desk.all():

@@ -67,6 +67,16 @@ class Journal:
             raise NotFound("There is nothing to undo.", hint="`modelhub deploy history` lists what was done.")
         raise NotFound(f"There is no run {run}.", hint="`modelhub deploy history` lists them.")
 
+    def later(self, run: int) -> list[int]:
+        """Later runs, not undone, that changed a target which this one changed."""
+        query = (
+            "SELECT DISTINCT r.id FROM deploy_runs r JOIN deploy_steps s ON s.run_id = r.id WHERE r.id > ?"
+            " AND r.state <> 'undone' AND r.what <> 'undo'"
+            " AND s.target_id IN (SELECT target_id FROM deploy_steps WHERE run_id = ?) ORDER BY r.id DESC"
+        )
+        with self._database.read() as connection:
+            return [row[0] for row in connection.exec_driver_sql(query, (run, run))]
+
     def steps(self, run: int) -> list[JournalStep]:
         c = schema.deploy_steps.c
         columns = (c.action, c.path_bytes, c.source_bytes, c.sha256, c.how, c.before, c.target_id, c.model_id)

@@ -57,6 +57,7 @@ def deploy(hub: Hub) -> Plan:
     done = finish(hub.deployment.apply(plan))
     assert isinstance(done, Deployed)
     assert done.problems == 0
+    assert [note for note in plan.notes if note.code == "config"] == []
     again = hub.deployment.plan()
     assert [step for step in again.steps if not isinstance(step, Skip | Note)] == []
     return plan

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from modelhub.core.deployment import Conflict, Note, Plan
-from modelhub.core.errors import InvalidInput, NotFound
+from modelhub.core.errors import Changed, InvalidInput, NotFound
 from modelhub.core.rules import typed_condition
 from modelhub.services import mapping
 from modelhub.services.hub import Hub
 from tests import build
+from tests.apps.machine import mlx_folder
 from tests.conftest import finish, scan
 
 
@@ -342,6 +343,43 @@ def test_a_configuration_by_a_link_stays_a_link(hub: Hub, comfyui: Path, tmp_pat
     finish(hub.undo.run(hub.undo.plan()))
     assert os.readlink(path) == str(tmp_path / "dot/extra.yaml")
     assert not (tmp_path / "dot").exists()
+
+
+def test_an_older_run_is_not_undone_under_a_later_one(hub: Hub, comfyui: Path) -> None:
+    deploy(hub)
+    hub.targets.change("comfyui", method="hardlink")
+    deploy(hub)
+    with pytest.raises(Changed, match="Run 2 changed the same target"):
+        hub.undo.plan(1)
+    finish(hub.undo.run(hub.undo.plan()))
+    finish(hub.undo.run(hub.undo.plan(1)))
+    assert not comfyui.exists()
+
+
+def test_a_configuration_that_lost_our_part_is_found(hub: Hub, comfyui: Path) -> None:
+    path = comfyui.parent / "extra_model_paths.yaml"
+    hub.targets.change("comfyui", method="config")
+    comfyui.mkdir(parents=True)
+    deploy(hub)
+    assert hub.checkup.all(hub.targets.get("comfyui")) == []
+    path.unlink()
+    assert [finding.code for finding in hub.checkup.all(hub.targets.get("comfyui"))] == ["config"]
+    path.write_text("[")
+    assert [finding.code for finding in hub.checkup.all(hub.targets.get("comfyui"))] == ["config"]
+    path.unlink()
+    deploy(hub)
+    assert hub.checkup.all(hub.targets.get("comfyui")) == []
+
+
+def test_another_method_remakes_folders_too(hub: Hub, comfyui: Path, tmp_path: Path) -> None:
+    mlx_folder(tmp_path / "in/Smol-mlx")
+    scan(hub, tmp_path / "in")
+    hub.targets.add("mlx", str(tmp_path / "mlx"), app="mlx")
+    deploy(hub, target_names=["mlx"])
+    hub.targets.change("mlx", method="hardlink")
+    assert deploy(hub, target_names=["mlx"]).conflicts == ()
+    assert not any(path.is_symlink() for path in (tmp_path / "mlx").rglob("*"))
+    assert (tmp_path / "mlx/Smol-mlx/model.safetensors").is_file()
 
 
 def test_a_copy_whose_rights_changed_is_still_ours(hub: Hub, comfyui: Path) -> None:
