@@ -1,6 +1,7 @@
 """What deploying models to one target would change, found out without touching anything."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelhub.core.deployment import (
@@ -58,7 +59,7 @@ class TargetPlan:
         self._intended = {file.path for link in records.values() for file in link.files}
         self._going: set[str] = set()
         self._names_of_ours = {path.lower() for path in self._ours}
-        self._planned: set[str] = set()
+        self._planned: dict[str, set[str]] = defaultdict(set)
 
     def steps(self, models: Sequence[Deployable]) -> Iterator[Step]:
         if not self._named:
@@ -86,15 +87,17 @@ class TargetPlan:
         if found is None:
             return None
         folder, file = found
-        lower = file.path.lower()
-        name, listing = lower[len(folder) + 1 :], self._listings.get(folder) or self._listing(folder)
+        name, listing = file.path[len(folder) + 1 :].lower(), self._listings.get(folder) or self._listing(folder)
         by = self._unique.get(model.type)
-        if name in listing or (by is not None and self._clash(folder, by, file.path)):
+        if name in listing:
             return None
-        self._planned.add(lower)
-        listing.add(name)
         if by is not None:
-            self._names(folder, by)[_key_of(file.path, by)] = file.path
+            key, keys = _key_of(name, by), self._names(folder, by)
+            if keys.get(key, file.path) != file.path:
+                return None
+            keys[key] = file.path
+        self._planned[folder].add(name)
+        listing.add(name)
         return MakeLink(self._target.name, model.id, file.sha256, file.path, file.source, model.size, file.how, (file,))
 
     def _removal(self, link: Link, because: str) -> Iterator[Step]:
@@ -198,7 +201,7 @@ class TargetPlan:
             other = "" if taken or by is None else self._clash(place.folder, by, place.files[0].path)
             if other and not any(other == file.path for file in place.files):
                 taken = other
-                self._planned.add(other.lower())  # it is somebody's: the next name is tried
+                self._plan_name(other)  # it is somebody's: the next name is tried
             if not taken:
                 self._claim(model, place)
                 yield self._make(model, [file for file in place.files if self._may_go_along(file)])
@@ -210,7 +213,7 @@ class TargetPlan:
 
     def _stands_already(self, place: Place) -> bool:
         """Whether all that the model needs is there, though not by us: then it is nothing to us."""
-        if any(path.lower() in self._planned or path in self._intended for path in place.top):
+        if any(self._is_planned(path) or path in self._intended for path in place.top):
             return False
         needed = [file for file in place.files if not (file.along or file.shared)]
         if any(file.how in ("register", "entry") for file in needed):
@@ -219,7 +222,7 @@ class TargetPlan:
 
     def _is_a_models(self, path: str) -> bool:
         """Whether another model of ours has the name, or gets it in this plan, however it is written."""
-        return path.lower() in self._planned or path.lower() in self._names_of_ours
+        return self._is_planned(path) or path.lower() in self._names_of_ours
 
     def _conflict(self, model: Deployable, places: Sequence[Place], path: str, by: str) -> Iterator[Step]:
         if self._resolution == "rename" and len(places) > 1:
@@ -248,11 +251,11 @@ class TargetPlan:
         """Whether nothing has this name, or only what an interrupted run of ours has made of these links."""
         if made[0].how == "entry":
             _, _, name = path.partition("#")
-            return path.lower() not in self._planned and name not in self._standing.entries(path.partition("#")[0])
+            return not self._is_planned(path) and name not in self._standing.entries(path.partition("#")[0])
         folder, _, name = path.rpartition("/")
         if name.lower() not in self._listing(folder):
             return True
-        if path.lower() in self._planned:
+        if self._is_planned(path):
             return False
         if self._is_emptied(path):
             return True
@@ -279,11 +282,20 @@ class TargetPlan:
     def _claim(self, model: Deployable, place: Place) -> None:
         by = self._unique.get(model.type)
         for path in place.top:
-            lower = path.lower()
-            self._planned.add(lower)
-            self._listing(path.rpartition("/")[0]).add(lower.rpartition("/")[2])
+            self._plan_name(path)
+            folder, _, name = path.rpartition("/")
+            self._listing(folder).add(name.lower())
         if by is not None:
             self._names(place.folder, by)[_key_of(place.files[0].path, by)] = place.files[0].path
+
+    def _plan_name(self, path: str) -> None:
+        folder, _, name = path.rpartition("/")
+        self._planned[folder].add(name.lower())
+
+    def _is_planned(self, path: str) -> bool:
+        """Whether a name is given to a model in this plan, however it is written."""
+        folder, _, name = path.rpartition("/")
+        return name.lower() in self._planned[folder]
 
     def _clash(self, folder: str, by: str, path: str) -> str:
         """Another file that the app could not tell from this one, though it lies in another folder; empty if none."""
@@ -321,5 +333,5 @@ def _same_places(place: Place, record: Link) -> bool:
 
 
 def _key_of(path: str, by: str) -> str:
-    name = os.path.basename(path).lower()
-    return os.path.splitext(name)[0] if by == "stem" else name
+    name = path.rpartition("/")[2].lower()
+    return name.rpartition(".")[0] or name if by == "stem" else name
