@@ -42,11 +42,6 @@ def stands(file: LinkFile) -> bool:
     return _digest(file.path) == file.sha256
 
 
-def leads_somewhere(file: LinkFile) -> bool:
-    """Whether what stands can be opened; a link may dangle."""
-    return os.path.exists(file.path)
-
-
 def stamp_of(file: LinkFile) -> str:
     """What tells a hard link or copy of ours from another file at its place; empty for links and files of ours."""
     if file.how not in ("hardlink", "copy", "reflink"):

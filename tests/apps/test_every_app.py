@@ -296,6 +296,30 @@ def test_llama_cpp_lists_a_folder_and_presets(hub: Hub, tmp_path: Path) -> None:
     assert not (tmp_path / "models").exists()
 
 
+def test_a_preset_of_the_users_of_the_same_name_is_theirs(hub: Hub, tmp_path: Path) -> None:
+    ini = tmp_path / "models.ini"
+    users = "version = 1\n\n[Qwen2.5-0.5B-Instruct-Q8_0]\nhf-repo = foo/bar\nctx-size = 4096\n"
+    ini.write_text(users)
+    add(hub, "llama_presets", tmp_path)
+    plan = hub.deployment.plan()
+    assert len(plan.conflicts) == 1
+    finish(hub.deployment.apply(plan))
+    assert users in ini.read_text()
+    finish(hub.deployment.apply(hub.deployment.plan_removal()))
+    assert ini.read_text() == users
+
+
+def test_what_a_user_adds_to_our_entry_stays_at_the_next_deployment(hub: Hub, tmp_path: Path) -> None:
+    add(hub, "llama_swap", tmp_path)
+    deploy(hub)
+    path = tmp_path / "config.yaml"
+    edited = path.read_text().replace('Q8_0.gguf"', 'Q8_0.gguf" -ngl 99')
+    assert edited != path.read_text()
+    path.write_text(edited)
+    deploy(hub)
+    assert path.read_text() == edited
+
+
 def test_llama_swap_and_koboldcpp_name_the_stored_files(hub: Hub, tmp_path: Path) -> None:
     swap = tmp_path / "swap/config.yaml"
     swap.parent.mkdir()
@@ -364,6 +388,23 @@ def test_a_blob_that_two_models_share_stays_while_one_needs_it(hub: Hub, home: H
     assert os.listdir(home["ollama"] / "blobs") == []
 
 
+def test_undo_leaves_what_an_earlier_run_or_the_user_needs(hub: Hub, home: Home) -> None:
+    add(hub, "ollama", home["ollama"])
+    app = OllamaDouble(home["ollama"])
+    for name in ("Qwen2.5-0.5B-Instruct-Q8_0", "Qwen2.5-0.5B-Instruct-Q4_K_M"):
+        plan = hub.deployment.plan(["ollama"], [hub.models.resolve(name)])
+        finish(hub.deployment.apply(plan))
+    undo(hub)
+    assert app.names() == ("qwen2.5-0.5b-instruct:q8_0",)
+    assert app.show("qwen2.5-0.5b-instruct:q8_0")["template"]
+    manifests = home["ollama"] / "manifests/registry.ollama.ai/library"
+    (manifests / "mine").mkdir()
+    (manifests / "mine/latest").write_bytes((manifests / "qwen2.5-0.5b-instruct/q8_0").read_bytes())
+    undo(hub)
+    assert app.names() == ("mine:latest",)
+    assert app.load("mine:latest").exists()
+
+
 def test_what_ollama_has_already_is_used_and_stays(hub: Hub, home: Home) -> None:
     digest = hub.models.resolve("Qwen2.5-0.5B-Instruct-Q8_0").sha256
     pulled = home["ollama"] / f"blobs/sha256-{digest}"
@@ -412,6 +453,25 @@ def test_an_invokeai_that_is_not_running_costs_one_sentence_a_model_and_nothing_
     assert problems
     assert {problem.code for problem in problems} == {"offline"}
     assert all(link.deployed is False for link in hub.targets._targets.links())
+
+
+def test_a_registration_that_failed_is_made_by_the_next_deployment(hub: Hub, tmp_path: Path) -> None:
+    hub.targets.add("invokeai", "", app="invokeai", url="http://127.0.0.1:9")
+    finish(hub.deployment.apply(hub.deployment.plan()))
+    app = InvokeAIDouble(tmp_path / "invoke/models")
+    with app.serve() as url:
+        hub.targets.change("invokeai", url=url)
+        app.faults = ["500"]
+        finish(hub.deployment.apply(hub.deployment.plan()))
+        finish(hub.deployment.apply(hub.deployment.plan()))
+        links = [link for link in hub.targets._targets.links() if link.deployed]
+        assert len(app.paths()) == len(links) > 5
+        app.models.pop(next(iter(app.models)))  # removed in the app itself
+        assert [finding.code for finding in hub.checkup.all(hub.targets.get("invokeai"))] == ["gone"]
+        finish(hub.deployment.apply(hub.deployment.plan()))
+        assert len(app.paths()) == len(links)
+        finish(hub.deployment.apply(hub.deployment.plan_removal()))
+        assert app.paths() == set()
 
 
 def test_a_tree_by_family_holds_each_model_with_what_belongs_to_it(hub: Hub, tmp_path: Path) -> None:
