@@ -73,7 +73,9 @@ def content_path(content: Content, blobs: Blobs, elsewhere: Mapping[str, str]) -
     if content.stored:
         return f"{blobs.root}{os.sep}{content.sha256}{os.sep}{content.name}"
     place = elsewhere.get(content.sha256, "")
-    return os.path.realpath(place) if place else ""
+    real = os.path.realpath(place) if place else ""
+    stands_for = blobs.contains(real) if real else None
+    return real if stands_for in (None, content.sha256) else ""  # a link to another model took its place
 
 
 class Models:

@@ -145,3 +145,18 @@ def test_build_makes_valid_files(tmp_path: Path) -> None:
     path = build.safetensors(tmp_path / "x.safetensors", build.SDXL_LORA, metadata={"a": "b"})
     with safetensors.safe_open(path, framework="numpy") as opened:
         assert set(opened.keys()) == set(build.SDXL_LORA)
+
+
+def test_a_link_to_another_model_where_a_broken_file_was_is_no_damage(
+    hub: Hub, downloads: Path, tmp_path: Path
+) -> None:
+    scan(hub, downloads)
+    broken = build.safetensors(tmp_path / "comfy/vae/ae.safetensors", build.vae(), mark="cut")
+    os.truncate(broken, broken.stat().st_size - 1)
+    scan(hub, tmp_path / "comfy")
+    broken.unlink()
+    hub.targets.change("comfyui", enabled=True, path=str(tmp_path / "comfy"))
+    finish(hub.deployment.apply(hub.deployment.plan()))
+    assert broken.is_symlink()
+    problems = [event for event in hub.upkeep.verify() if isinstance(event, Problem)]
+    assert {problem.code for problem in problems} <= {"missing"}
