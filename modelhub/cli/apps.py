@@ -58,8 +58,10 @@ def list_apps(session: Session) -> int:
 def _methods(app: App) -> str:
     if app.not_possible:
         return "not possible"
+    links = ("links",) if "symlink" in app.methods else ()
+    others = (method for method in app.methods if not (links and method in ("symlink", "hardlink", "reflink")))
     config = ("config",) if app.config and app.layout == "folders" else ()
-    return ", ".join((*app.methods, *config))
+    return ", ".join((*links, *others, *config))
 
 
 @apps.command()

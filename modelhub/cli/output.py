@@ -24,6 +24,9 @@ T = TypeVar("T")
 
 WITH_PROBLEMS = 3
 _JSON_PROGRESS_SECONDS = 1.0
+_LEAST = {"name": 14, "path": 14, "because": 20, "message": 20, "value": 14}
+_NOT_CUT = 24
+"""Columns of a table on a terminal: as much of what tells a row is always shown."""
 
 
 def settings(session: Session) -> Settings:
@@ -79,18 +82,35 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Seque
 
 
 def _table_on_terminal(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str]) -> None:
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.console import Console  # noqa: PLC0415  (a pipe does not need it, and it costs start-up)
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
+    console = Console(highlight=False)
     made = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        least = 12 if name in ("name", "path", "because", "message", "value") else len(name)
-        side: Literal["left", "right"] = "right" if name in right else "left"
-        made.add_column(Text(name), justify=side, no_wrap=True, overflow="ellipsis", min_width=least)
+    wanted = [max([cell_len(name), *(cell_len(row[index]) for row in rows)]) for index, name in enumerate(columns)]
+    for index, (name, width) in enumerate(zip(columns, _fitted(columns, wanted, right, console.width), strict=True)):
+        side: Literal["left", "right"] = "right" if columns[index] in right else "left"
+        made.add_column(Text(name), justify=side, no_wrap=True, overflow="ellipsis", width=width)
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(made)
+    console.print(made)
+
+
+def _fitted(columns: Sequence[str], wanted: Sequence[int], right: Sequence[str], room: int) -> list[int]:
+    """Widths that fit into `room` characters: the widest give way first; what tells a row, and numbers, are not cut."""
+    widths = list(wanted)
+    least = [
+        min(width, _NOT_CUT) if index == 0 or name in right else min(width, max(len(name), _LEAST.get(name, 6)))
+        for index, (name, width) in enumerate(zip(columns, wanted, strict=True))
+    ]
+    while sum(widths) + 2 * (len(widths) - 1) > room:
+        slack, index = max((width - low, index) for index, (width, low) in enumerate(zip(widths, least, strict=True)))
+        if slack <= 0:
+            break
+        widths[index] -= 1
+    return widths
 
 
 def line(text: str = "") -> None:
