@@ -40,13 +40,13 @@ class Standing:
             return os.path.exists(file.source)
         return os.path.exists(file.path)
 
-    def sources(self, link: Link) -> list[str]:
-        """The contents that a record's files lead to, as far as they stand as we made them."""
-        return [file.source or file.sha256 for file in link.files if self.of(file)]
+    def holds(self, link: Link) -> bool:
+        """Whether anything that we made for a model stands, in full or by a run that was interrupted."""
+        return any(file.how != _AS_RECORDED and self.of(file) for file in link.files)
 
     def is_ours(self, link: Link) -> bool:
         """Recorded as made, or made by a run that was interrupted before it could say so."""
-        return link.deployed or any(file.how != _AS_RECORDED and self.of(file) for file in link.files)
+        return link.deployed or self.holds(link)
 
     def is_whole(self, link: Link) -> bool:
         """Whether everything of a deployed model stands and leads to something."""
@@ -88,6 +88,8 @@ class Standing:
                 by = f"{links.what_stands_at(file.path)}, where our link was"
                 yield Conflict(self.target.name, link.model_id, file.path, by)
         ours = [file for file in standing if not (file.shared and file.path in needed)]
+        if not link.deployed and self.registered is None:  # it was never told of the model, and is not there now
+            ours = [file for file in ours if file.how != _AS_RECORDED]
         if ours:
             first = ours[0]
             folders = tuple(self._made_for(link))

@@ -211,7 +211,7 @@ class TargetDesk:
         target = self._targets.get(name)
         app = self.app_of(target)
         standing = Standing(target, app, base_of(target, app, self.deployed))
-        left = [link for link in self._targets.links([target.id]) if link.deployed and standing.sources(link)]
+        left = [link for link in self._targets.links([target.id]) if standing.holds(link)]
         if left:
             raise InvalidInput(
                 f"{name} still has {len(left)} links.",

@@ -8,6 +8,7 @@ import pytest
 
 from modelhub.core import config
 from modelhub.core.deployment import Note, Plan, Skip
+from modelhub.core.errors import InvalidInput
 from modelhub.core.events import Problem
 from modelhub.services.applying import Deployed
 from modelhub.services.detect import Detection
@@ -453,6 +454,10 @@ def test_an_invokeai_that_is_not_running_costs_one_sentence_a_model_and_nothing_
     assert problems
     assert {problem.code for problem in problems} == {"offline"}
     assert all(link.deployed is False for link in hub.targets._targets.links())
+    with pytest.raises(InvalidInput, match="still has"):
+        hub.targets.remove("invokeai")
+    finish(hub.deployment.apply(hub.deployment.plan_removal()))
+    assert not [path for path in hub.places.deployed.rglob("*") if path.is_file()]
 
 
 def test_a_registration_that_failed_is_made_by_the_next_deployment(hub: Hub, tmp_path: Path) -> None:
