@@ -19,7 +19,7 @@ from modelhub.core.apps import METHODS, App, ConfigFile, Server
 from modelhub.core.errors import ConfigInvalid, InvalidInput, ModelHubError, NotFound, from_os_error
 from modelhub.core.names import printable
 from modelhub.core.rules import read_rule, words
-from modelhub.core.templates import check_template
+from modelhub.core.templates import check_folder, check_naming
 
 PLAIN_FOLDER = "folder"
 LAYOUTS = (
@@ -127,11 +127,6 @@ def _marks(value: Any) -> tuple[str, ...]:
     return marks
 
 
-def _naming(value: Any) -> str:
-    check_template(str(value).replace(":", "/"))
-    return str(value)
-
-
 def _server(value: Mapping[str, Any]) -> Server:
     lists = {key: words(value[key]) for key in ("keys", "lacks", "refresh") if key in value}
     return Server(**{**value, **lists, "ports": tuple(int(port) for port in value.get("ports", ()))})
@@ -140,22 +135,15 @@ def _server(value: Mapping[str, Any]) -> Server:
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_LISTS, words),
     "endings": lambda value: {str(kind): words(endings) for kind, endings in value.items()},
-    "folders": lambda value: {str(kind): _folder(str(folder)) for kind, folder in value.items()},
+    "folders": lambda value: {str(kind): check_folder(str(folder)) for kind, folder in value.items()},
     "rules": lambda value: tuple(read_rule(rule) for rule in value),
-    "naming": _naming,
+    "naming": lambda value: check_naming(str(value)),
     "marks": _marks,
     "without": _marks,
     "unique": lambda value: {str(kind): str(by) for kind, by in value.items()},
     "config": lambda value: ConfigFile(**value),
     "server": _server,
 }
-
-
-def _folder(text: str) -> str:
-    plain = text.removeprefix("../")  # beside the models folder, as Forge keeps its embeddings
-    if plain != ".":
-        check_template(plain)
-    return text
 
 
 def _refused(name: str, origin: str, why: str) -> ConfigInvalid:

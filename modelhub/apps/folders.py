@@ -21,8 +21,7 @@ _UNSEEN = ("", "")
 _SHORT = 50
 """Characters of a name that fit into 255 bytes with any ending, however many bytes each has."""
 
-SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.\w+$)")
-_JAN = re.compile(r"[^A-Za-z0-9_.-]+")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}(?=\.\w+$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class Folders(Layout):
             return "no_folder", f"{self.target.display_name} has no folder for the type {model.type}"
         if model.format in WHOLE_FOLDERS:
             return None
-        endings = self._endings(model)
+        endings = self.app.endings_of(model.type)
         ending = naming.suffix(model, files[0].name, endings)
         if endings and ending not in endings:
             return (
@@ -97,7 +96,7 @@ class Folders(Layout):
         """Folder and ending of lone files of a type, format and ending; None if such files are refused."""
         if model.format in WHOLE_FOLDERS or self.refusal(model, files) is not None:
             return None
-        return self._folder(model, None), naming.suffix(model, files[0].name, self._endings(model))
+        return self._folder(model, None), naming.suffix(model, files[0].name, self.app.endings_of(model.type))
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         rule = self.rule(model)
@@ -125,7 +124,7 @@ class Folders(Layout):
 
     def _parts(self, model: Deployable, files: Sequence[Placed], folder: str, name: str) -> Iterator[Place]:
         """Parts name one another, so they keep their names: side by side, or in a folder of their own."""
-        stem = self._safe(os.path.splitext(SHARD.sub("", model.filename))[0])
+        stem = self._safe(stem_without_shard(model))
         if name and self.shared_rooms:
             made = [self._link(f"{folder}/{name}/{file.name}", file) for file in files]
             yield Place(folder, made, [file.path for file in made if not file.along])
@@ -141,7 +140,7 @@ class Folders(Layout):
     def _lone(self, model: Deployable, files: Sequence[Placed], folder: str, name: str) -> Iterator[Place]:
         """One file under the model's name; what goes along follows it."""
         lead = files[0]
-        ending = naming.suffix(model, lead.name, self._endings(model))
+        ending = naming.suffix(model, lead.name, self.app.endings_of(model.type))
         for one in self._twice(name, model, ending):
             path = f"{folder}/{one}{ending}"
             if len(files) == 1:
@@ -157,7 +156,7 @@ class Folders(Layout):
 
     def _renamed(self, model: Deployable, files: Sequence[Placed]) -> list[Placed]:
         """A lone file and what goes along, under the names they have in a folder of their own."""
-        ending = naming.suffix(model, files[0].name, self._endings(model))
+        ending = naming.suffix(model, files[0].name, self.app.endings_of(model.type))
         return [files[0]._replace(name=self._own(model, files[0]) + ending), *files[1:]]
 
     def _own(self, model: Deployable, lead: Placed) -> str:
@@ -167,6 +166,10 @@ class Folders(Layout):
             stored = os.path.basename(lead.path)
             name = stored if storable(stored) == model.filename else name
         return self._safe(naming.stem_of(name))
+
+    def _called(self, model: Deployable) -> str:
+        """What a note or entry that names a model is called: as the template says, else as its file."""
+        return self._filled(self._naming, model) if self._naming != "{file}" else stem_without_shard(model)
 
     def _twice(self, given: str, model: Deployable, ending: str) -> Iterator[str]:
         """The name itself, and where another model has it, the name with the start of the digest."""
@@ -203,12 +206,18 @@ class Folders(Layout):
             self._folders[base, template] = os.path.normpath(os.path.join(base, template))
         return self._folders[base, template]
 
-    def _endings(self, model: Deployable) -> tuple[str, ...]:
-        endings = self.app.endings
-        return endings.get(model.type) or endings.get("*", ())
-
     def _link(self, path: str, file: Placed) -> LinkFile:
         return LinkFile(path, file.path, file.sha256, self.how, along=file.role == "companion")
+
+
+def stem_without_shard(model: Deployable) -> str:
+    """The file's name without its ending and without what numbers it as one of many."""
+    return os.path.splitext(_SHARD.sub("", model.filename))[0]
+
+
+def projector_of(files: Sequence[Placed]) -> Placed | None:
+    """The projector of a model that sees, if it has one beside it."""
+    return next((file for file in files if is_projector(file)), None)
 
 
 def _is_projector_beside(file: Placed) -> bool:

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelhub.apps import ollama
-from modelhub.apps.folders import SHARD, WHOLE_FOLDERS, Folders, is_projector
+from modelhub.apps.folders import WHOLE_FOLDERS, Folders, projector_of, stem_without_shard
 from modelhub.core.apps import App, Target
 from modelhub.core.deployment import Deployable, LinkFile, Place, Placed
 from modelhub.core.types import Sha256
 
+_NOT_IN_ENTRIES = re.compile(r"[\[\]#;\"'{}\\\s]+")
 _JAN = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
@@ -101,7 +102,7 @@ class Ollama(Folders):
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         lead = files[0]
-        projector = next((file for file in files if is_projector(file)), None)
+        projector = projector_of(files)
         layers = [ollama.Layer("model", lead.sha256, lead.size)]
         blobs = [self._blob(lead)]
         if projector is not None:
@@ -145,15 +146,13 @@ class Jan(Folders):
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         lead = files[0]
-        projector = next((file for file in files if is_projector(file)), None)
+        projector = projector_of(files)
         folder = self._folder(model, self.rule(model))
-        stem = os.path.splitext(SHARD.sub("", model.filename))[0]
-        name = self._filled(self._naming, model) if self._naming != "{file}" else stem
         lines = [f"model_path: {json.dumps(lead.path, ensure_ascii=False)}"]
         if projector is not None:
             lines.append(f"mmproj_path: {json.dumps(projector.path, ensure_ascii=False)}")
-        lines += [f"name: {json.dumps(stem, ensure_ascii=False)}", f"size_bytes: {model.size}", ""]
-        for one in self._twice(_ascii(name), model, ""):
+        lines += [f"name: {json.dumps(stem_without_shard(model), ensure_ascii=False)}", f"size_bytes: {model.size}", ""]
+        for one in self._twice(_ascii(self._called(model)), model, ""):
             path = f"{folder}/{one}/model.yml"
             note = written(path, "\n".join(lines).encode())._replace(source=lead.path)
             yield Place(folder, [note], [f"{folder}/{one}"])
@@ -165,20 +164,17 @@ class KoboldCpp(Folders):
     _KEYS: Mapping[str, str] = {"checkpoint": "sdmodel", "stt": "whispermodel"}
 
     def refusal(self, model: Deployable, files: Sequence[Placed]) -> tuple[str, str] | None:
-        if model.type not in self._KEYS:
-            return _cannot_be_named(files) or _gguf_only(self.target, model) or Folders.refusal(self, model, files)
-        return Folders.refusal(self, model, files)
+        other = None if model.type in self._KEYS else _gguf_only(self.target, model)
+        return _cannot_be_named(files) or other or Folders.refusal(self, model, files)
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         lead = files[0]
         settings: dict[str, object] = {self._KEYS.get(model.type, "model_param"): lead.path}
-        projector = next((file for file in files if is_projector(file)), None)
+        projector = projector_of(files)
         if projector is not None:
             settings["mmproj"] = projector.path
         folder = self._folder(model, self.rule(model))
-        stem = os.path.splitext(SHARD.sub("", model.filename))[0]
-        name = self._filled(self._naming, model) if self._naming != "{file}" else self._safe(stem)
-        for one in self._twice(name, model, ".kcpps"):
+        for one in self._twice(self._safe(self._called(model)), model, ".kcpps"):
             path = f"{folder}/{one}.kcpps"
             yield Place(folder, [written(path, _json(settings))._replace(source=lead.path)], [path])
 
@@ -191,13 +187,13 @@ class Entries(Folders):
 
     def candidates(self, model: Deployable, files: Sequence[Placed]) -> Iterator[Place]:
         path = config_path(self.target, self.app, self.base)
-        projector = [file for file in files if is_projector(file)][:1]
-        stem = os.path.splitext(SHARD.sub("", model.filename))[0]
-        name = self._filled(self._naming, model) if self._naming != "{file}" else stem
-        for one in self._twice(re.sub(r"[\[\]#;\"'{}\\\s]+", "-", name).strip("-") or "model", model, ""):
-            main = LinkFile(f"{path}#{one}", files[0].path, files[0].sha256, "entry")
-            beside = (LinkFile(f"{path}#{one}#mmproj", file.path, file.sha256, "entry") for file in projector)
-            yield Place(path, [main, *beside], [main.path])
+        projector = projector_of(files)
+        name = _NOT_IN_ENTRIES.sub("-", self._called(model)).strip("-") or "model"
+        for one in self._twice(name, model, ""):
+            made = [LinkFile(f"{path}#{one}", files[0].path, files[0].sha256, "entry")]
+            if projector is not None:
+                made.append(LinkFile(f"{path}#{one}#mmproj", projector.path, projector.sha256, "entry"))
+            yield Place(path, made, [made[0].path])
 
 
 def config_path(target: Target, app: App, base: str) -> str:

@@ -59,9 +59,8 @@ def _methods(app: App) -> str:
     if app.not_possible:
         return "not possible"
     links = ("links",) if "symlink" in app.methods else ()
-    others = (method for method in app.methods if not (links and method in ("symlink", "hardlink", "reflink")))
-    config = ("config",) if app.config and app.layout == "folders" else ()
-    return ", ".join((*links, *others, *config))
+    others = (method for method in app.ways if not (links and method in ("symlink", "hardlink", "reflink")))
+    return ", ".join((*links, *others))
 
 
 @apps.command()

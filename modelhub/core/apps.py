@@ -92,6 +92,15 @@ class App:
     not_possible: str = ""
     origin: str = "shipped"
 
+    def endings_of(self, model_type: str) -> tuple[str, ...]:
+        """The endings that it lists as this type; none: it lists all."""
+        return self.endings.get(model_type) or self.endings.get("*", ())
+
+    @property
+    def ways(self) -> tuple[Method, ...]:
+        """Every method that a target of it may ask for."""
+        return (*self.methods, *(("config",) if self.config and self.layout == "folders" else ()))
+
 
 @dataclass(frozen=True, slots=True)
 class Options:

@@ -10,6 +10,8 @@ How: TypeAlias = Literal["symlink", "hardlink", "reflink", "copy", "write", "ent
 """What one file of a deployment is: a link, a copy, a small file of ours, an entry in an app's configuration,
 or a model made known to a running app."""
 COPIES: frozenset[How] = frozenset({"reflink", "copy"})
+NO_FILE: frozenset[How] = frozenset({"entry", "register"})
+"""What is no file of its own: it is in a configuration, or in an app's registry."""
 
 Resolution: TypeAlias = Literal["keep", "skip", "rename", "adopt"]
 RESOLUTIONS: tuple[Resolution, ...] = ("keep", "skip", "rename", "adopt")

@@ -107,6 +107,11 @@ class DatabaseBroken(ModelHubError):
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 
+def as_ours(error: ModelHubError | OSError, what: str) -> ModelHubError:
+    """The error as one of ours; see `from_os_error` for `what`."""
+    return error if isinstance(error, ModelHubError) else from_os_error(error, what)
+
+
 def from_os_error(error: OSError, what: str) -> ModelHubError:
     """The error of ours that says in one sentence what the system refused.
 

@@ -12,7 +12,7 @@ from typing import Any
 from modelhub.core.apps import Rule
 from modelhub.core.errors import InvalidInput
 from modelhub.core.names import parse_size, printable
-from modelhub.core.templates import check_template
+from modelhub.core.templates import check_folder, check_naming
 from modelhub.core.types import ModelFilter
 
 _LISTS = {
@@ -64,9 +64,10 @@ def read_rule(given: Mapping[str, Any]) -> Rule:
             f"{printable(min(unknown))!r} is no part of a rule.", hint="when, names, folders, folder, name"
         )
     folder, name = str(given.get("folder", "")), str(given.get("name", ""))
-    for template in (folder.removeprefix("../"), name):
-        if template and template != ".":
-            check_template(template)
+    if folder:
+        check_folder(folder)
+    if name:
+        check_naming(name)
     condition = dict(given.get("when") or {})
     for key in ("names", "folders"):
         if key in given:

@@ -22,6 +22,25 @@ def check_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def check_naming(text: str) -> str:
+    """A template of names, in which a colon parts a name and its tag; raises InvalidInput."""
+    check_template(text.replace(":", "/"))
+    return text
+
+
+def check_folder(text: str) -> str:
+    """A folder relative to a target's base, or beside it; raises InvalidInput if it cannot be filled."""
+    inside = text.removeprefix("../")  # as Forge keeps its embeddings beside its models
+    if inside != ".":
+        check_template(inside)
+    return text
+
+
+def fixed_part(folder: str) -> str:
+    """As much of a folder's template as is the same for all models."""
+    return folder.split("{", maxsplit=1)[0].rstrip("/")
+
+
 def check_template(text: str) -> str:
     """`text` if it is a template that can be filled; raises InvalidInput."""
     named = [word for group in FIELD.findall(text) for word in group.split("|")]

@@ -4,7 +4,6 @@ import contextlib
 import os
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator
 from functools import cache
 
@@ -36,7 +35,7 @@ def why_not(method: Method, folder: str, hub: str) -> str:
     place = existing(folder)
     if not os.access(place, os.W_OK):
         return f"{printable(place)} cannot be written"
-    trial = os.path.join(place, f".modelhub-{uuid.uuid4().hex}")
+    trial = links.temporary_in(place)
     try:
         with _time_kept(place):
             return _TRIALS[method](trial, hub) if method in _TRIALS else ""
@@ -75,7 +74,7 @@ _TRIALS = {"symlink": _symlink, "hardlink": _hard_link, "reflink": _reflink}
 @contextlib.contextmanager
 def _file_in(hub: str) -> Iterator[str]:
     """A small file in the hub, for as long as a trial takes."""
-    path = os.path.join(hub, f".modelhub-{uuid.uuid4().hex}")
+    path = links.temporary_in(hub)
     with _time_kept(hub):
         with open(path, "xb") as file:
             file.write(b"trial" * 1000)

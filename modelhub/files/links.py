@@ -116,9 +116,14 @@ def is_leftover(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
+def temporary_in(folder: str) -> str:
+    """A name for what is not complete yet, or only tried; `is_leftover` knows it."""
+    return os.path.join(folder, f".modelhub-{uuid.uuid4().hex}")
+
+
 def replace_link(path: str, expected: str, source: str) -> None:
     """Point our own link elsewhere, atomically, if it still points to `expected`."""
-    temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
+    temporary = temporary_in(os.path.dirname(path))
     _symlink(source, temporary)
     if target_of(path) == expected:
         os.replace(temporary, path)
@@ -130,7 +135,7 @@ def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_n
     """Put a link to `source` where a file stood, atomically, if it is still the file we know."""
     if same_entry(path, source):
         raise Conflict(f"{printable(path)} is the stored file itself.", hint="Do not scan a hub.")
-    temporary = os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
+    temporary = temporary_in(os.path.dirname(path))
     _symlink(source, temporary)
     try:
         require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)

@@ -7,15 +7,15 @@ import contextlib
 import hashlib
 import os
 import stat
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import BinaryIO
 
 from modelhub.core.deployment import LinkFile
 from modelhub.core.errors import CannotLink, Changed, Conflict, InvalidInput
 from modelhub.core.names import printable
 from modelhub.core.types import Sha256
-from modelhub.files import links
+from modelhub.files import digest, links
 from modelhub.files.digest import open_regular
 
 _BLOCK = 1 << 20
@@ -73,27 +73,33 @@ def place(file: LinkFile, tick: Tick | None = None) -> None:
     if file.how == "hardlink":
         _hard_link(file)
         return
-    temporary = temporary_beside(file.path)
-    try:
-        with open(temporary, "xb") as target:
-            if file.how == "write":
-                target.write(file.content)
-            else:
-                _copy(file, target, tick)
-            target.flush()
-            os.fsync(target.fileno())
+    with _staged(file.path, partial(_fill, file, tick)) as temporary:
         if file.was and _digest(file.path) == file.was:
             os.replace(temporary, file.path)
         elif not links.publish(temporary, file.path):
             raise _taken(file.path)
+
+
+@contextlib.contextmanager
+def _staged(path: str, fill: Callable[[BinaryIO], object]) -> Iterator[str]:
+    """Complete, durable content beside `path` under a temporary name, which is gone afterwards."""
+    temporary = links.temporary_in(os.path.dirname(path))
+    try:
+        with open(temporary, "xb") as target:
+            fill(target)
+            target.flush()
+            os.fsync(target.fileno())
+        yield temporary
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
 
 
-def temporary_beside(path: str) -> str:
-    """A name for what is not complete yet; `links.is_leftover` knows it."""
-    return os.path.join(os.path.dirname(path), f".modelhub-{uuid.uuid4().hex}")
+def _fill(file: LinkFile, tick: Tick | None, target: BinaryIO) -> None:
+    if file.how == "write":
+        target.write(file.content)
+    else:
+        _copy(file, target, tick)
 
 
 def _hard_link(file: LinkFile) -> None:
@@ -123,13 +129,13 @@ def _copy(file: LinkFile, target: BinaryIO, tick: Tick | None) -> None:
                     hint="Use another method: `modelhub targets edit NAME --method symlink`.",
                 )
             return
-        digest = hashlib.sha256()
+        read = hashlib.sha256()
         while block := source.read(_BLOCK):
-            digest.update(block)
+            read.update(block)
             target.write(block)
             if tick is not None:
                 tick(len(block))
-    if digest.hexdigest() != file.sha256:
+    if read.hexdigest() != file.sha256:
         raise Changed(f"{printable(file.source)} is not what was stored.", hint="Run `modelhub verify`.")
 
 
@@ -153,21 +159,13 @@ def write_over(path: str, content: bytes, before: str) -> None:
     if read_config(real)[1] != before:
         raise Changed(f"{printable(path)} was changed meanwhile.", hint="Run the same command again.")
     os.makedirs(os.path.dirname(real), exist_ok=True)
-    temporary = temporary_beside(real)
-    try:
-        with open(temporary, "xb") as target:
-            target.write(content)
-            target.flush()
-            os.fsync(target.fileno())
+    with _staged(real, lambda target: target.write(content)) as temporary:
         if before:
             os.chmod(temporary, stat.S_IMODE(os.stat(real).st_mode))
             os.replace(temporary, real)
         elif not links.publish(temporary, real):
             raise Changed(f"{printable(path)} was made meanwhile.", hint="Run the same command again.")
         links.sync([os.path.dirname(real)])
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
 
 
 def remove_written(path: str, before: str) -> None:
@@ -190,20 +188,17 @@ def read_config(path: str) -> tuple[bytes | None, str]:
 
 
 def _digest(path: str) -> str:
+    """The SHA-256 of a file; empty if it cannot be read."""
     try:
         with open_regular(path) as file:
-            found = hashlib.sha256()
-            while block := file.read(_BLOCK):
-                found.update(block)
+            return digest.digests(file).sha256
     except (OSError, Changed):
         return ""
-    return found.hexdigest()
 
 
-def missing_folders(path: str) -> list[str]:
-    """Folders that would have to be made for a file at `path`, the outermost first."""
+def missing_folders(folder: str) -> list[str]:
+    """`folder` and those above it that would have to be made, the outermost first."""
     missing = []
-    folder = os.path.dirname(path)
     while folder and not os.path.lexists(folder):
         missing.append(folder)
         folder = os.path.dirname(folder)
@@ -221,19 +216,14 @@ def sweep(folder: str) -> None:
 
 def file_for_link(path: str, source: str, sha256: Sha256) -> None:
     """Put a file with the link's content where the link is, at once; its blocks are shared where they can be."""
-    temporary = temporary_beside(path)
-    try:
-        with open(temporary, "xb") as target:
-            copy = LinkFile(path, source, sha256, "copy")
-            with open_regular(source) as content:
-                shared = links.reflink(content, target)
-            if not shared:
-                _copy(copy, target, None)
-            target.flush()
-            os.fsync(target.fileno())
+
+    def fill(target: BinaryIO) -> None:
+        with open_regular(source) as content:
+            shared = links.reflink(content, target)
+        if not shared:
+            _copy(LinkFile(path, source, sha256, "copy"), target, None)
+
+    with _staged(path, fill) as temporary:
         if links.target_of(path) != source:
             raise Changed(f"{printable(path)} was changed meanwhile.", hint="Run the same command again.")
         os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)

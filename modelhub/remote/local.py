@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Self
@@ -70,6 +71,15 @@ class LocalServer:
             ) from error
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise RemoteRefused(f"{self.base} answers something that cannot be read.", hint="Check --url.") from error
+
+
+def listens(port: int) -> bool:
+    """Whether anything is there at all; most ports are closed, and a closed one need not be asked many questions."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+            return True
+    except OSError:
+        return False
 
 
 def is_it(server: LocalServer, known: Server) -> bool:

@@ -11,8 +11,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from modelhub.core.deployment import COPIES, JournalStep, LinkFile, MakeLink, Plan, Registry, RemoveLink, WriteConfig
-from modelhub.core.errors import CannotLink, Conflict, ModelHubError, from_os_error
+from modelhub.core.deployment import (
+    COPIES,
+    NO_FILE,
+    JournalStep,
+    LinkFile,
+    MakeLink,
+    Plan,
+    Registry,
+    RemoveLink,
+    WriteConfig,
+)
+from modelhub.core.errors import CannotLink, Conflict, ModelHubError, as_ours
 from modelhub.core.events import Event, Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces
@@ -22,9 +32,6 @@ from modelhub.store.journal import Journal
 from modelhub.store.targets import Targets
 
 _CHUNK = 2000
-_ELSEWHERE = ("entry", "register")
-"""What is no file of its own: it is in a configuration, or in an app's registry."""
-
 T = TypeVar("T")
 Registries = Callable[[str], contextlib.AbstractContextManager[Registry]]
 """The registry of the running app at an address."""
@@ -134,7 +141,7 @@ class Application:
             try:
                 count.removed += _take_away(removal, known)
             except (ModelHubError, OSError) as error:
-                yield Problem.of(_said(error, removal.path), item=removal.path)
+                yield Problem.of(as_ours(error, printable(removal.path)), item=removal.path)
                 count.problems += 1
             else:
                 gone.append((removal.model_id, ids[removal.target]))
@@ -153,7 +160,7 @@ class Application:
             try:
                 made = yield from _placed(step, known)
             except (ModelHubError, OSError) as error:
-                yield Problem.of(_said(error, step.path), item=step.path, sha256=step.sha256)
+                yield Problem.of(as_ours(error, printable(step.path)), item=step.path, sha256=step.sha256)
                 count.problems += 1
             else:
                 done.append(made)
@@ -168,7 +175,7 @@ class Application:
             try:
                 self._write_config(step, ids[step.target], run)
             except (ModelHubError, OSError) as error:
-                yield Problem.of(_said(error, step.path), item=step.path)
+                yield Problem.of(as_ours(error, printable(step.path)), item=step.path)
                 count.problems += 1
             else:
                 count.configs += 1
@@ -261,7 +268,7 @@ def _take_away(removal: RemoveLink, known: _Known) -> bool:
 
 def _removed_steps(removal: RemoveLink, target_id: int) -> Iterator[JournalStep]:
     for file in removal.files:
-        if file.how not in _ELSEWHERE and not placements.stands(file):
+        if file.how not in NO_FILE and not placements.stands(file):
             continue  # what is gone already is not to come back
         content = None
         if file.how == "write":
@@ -272,17 +279,13 @@ def _removed_steps(removal: RemoveLink, target_id: int) -> Iterator[JournalStep]
 
 
 def _folders(files: Iterable[LinkFile]) -> list[str]:
-    return list(dict.fromkeys(os.path.dirname(file.path) for file in files if file.how not in _ELSEWHERE))
+    return list(dict.fromkeys(os.path.dirname(file.path) for file in files if file.how not in NO_FILE))
 
 
 def _missing(folders: Iterable[str]) -> list[str]:
     """Folders that are not there yet, the outer ones first."""
-    missing = (one for folder in folders for one in placements.missing_folders(f"{folder}/_"))
+    missing = (one for folder in folders for one in placements.missing_folders(folder))
     return list(dict.fromkeys(missing))
-
-
-def _said(error: ModelHubError | OSError, path: str) -> ModelHubError:
-    return error if isinstance(error, ModelHubError) else from_os_error(error, printable(path))
 
 
 def _chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:

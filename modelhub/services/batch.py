@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from modelhub.core.errors import Changed, HashMismatch, ModelHubError, from_os_error
+from modelhub.core.errors import Changed, HashMismatch, ModelHubError, as_ours
 from modelhub.core.events import TROUBLE, Event, FileSeen, Outcome, Problem
 from modelhub.core.names import printable
 from modelhub.core.types import Stamp
@@ -136,7 +136,7 @@ def failed(path: str, size: int, error: ModelHubError) -> FileSeen:
 
 
 def _left_in_place(path: str, error: OSError | ModelHubError) -> Problem:
-    known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(path))
+    known = as_ours(error, printable(path))
     return Problem(known.code, f"Stored, but left in its place: {known.message}", known.hint, path)
 
 

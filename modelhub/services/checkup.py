@@ -1,17 +1,18 @@
 """How things really stand in a target: what stands of our links, what the app would not list, what lies wrong."""
 
-import fnmatch
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from modelhub.apps import naming
 from modelhub.core.apps import App, Target
-from modelhub.core.deployment import Finding, JournalStep, LinkFile, Note, WriteConfig
-from modelhub.core.errors import ModelHubError, from_os_error
+from modelhub.core.deployment import NO_FILE, Finding, JournalStep, LinkFile, Note, WriteConfig
+from modelhub.core.errors import ModelHubError, as_ours
 from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, expand
+from modelhub.core.templates import fixed_part
 from modelhub.core.types import UNKNOWN
 from modelhub.files import links, placements
 from modelhub.files.walk import Found, walk
@@ -20,15 +21,13 @@ from modelhub.services.applying import Application
 from modelhub.services.deploy import Deployment
 from modelhub.services.judge import Judge
 from modelhub.services.prepare import base_of, elsewhere_of
-from modelhub.services.standing import Standing, rebased
+from modelhub.services.standing import Standing
 from modelhub.services.targets import TargetDesk
 from modelhub.store.journal import Journal
 from modelhub.store.library import Library
-from modelhub.store.targets import Targets
 
 _SURE = 0.8
 _MODEL_ENDINGS = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
-_EXACT = ("entry", "register")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,6 @@ class Checkup:
         self,
         places: HubPlaces,
         library: Library,
-        targets: Targets,
         desk: TargetDesk,
         judge: Judge,
         journal: Journal,
@@ -63,7 +61,6 @@ class Checkup:
     ) -> None:
         self._places = places
         self._library = library
-        self._targets = targets
         self._desk = desk
         self._judge = judge
         self._journal = journal
@@ -72,7 +69,7 @@ class Checkup:
 
     def count(self, target: Target) -> int:
         """Models that are deployed to a target, as recorded."""
-        return sum(link.deployed for link in self._targets.links([target.id]))
+        return sum(link.deployed for link in self._desk.records(target))
 
     def folders(self, target: Target) -> list[TypeFolder]:
         """The folders of a target as its app would read them."""
@@ -108,12 +105,10 @@ class Checkup:
     def links(self, target: Target) -> Iterator[Finding]:
         """What was made and does not stand as we made it, or leads nowhere; and the app's own configuration."""
         yield from self._configuration(target)
-        app = self._desk.app_of(target)
-        standing = Standing(target, app, base_of(target, app, self._desk.deployed))
+        standing = self._desk.standing(target)
+        standing.registered = running.registered(self._desk.app_of(target), target)
         names = {model.id: model.filename for model in self._library.deployables()}
-        if app.layout == "invokeai" and target.options.url:
-            standing.registered = running.registered(target.options.url)
-        for link in rebased(self._targets.links([target.id]), target.name, standing.base):
+        for link in self._desk.records(target):
             for file in link.files if link.deployed else ():
                 if not (standing.of(file) and standing.leads(file)):
                     yield self._broken(target, standing, file, names.get(link.model_id, "a deleted model"))
@@ -123,7 +118,7 @@ class Checkup:
         if file.how == "register":
             told = f"{target.name}: {target.display_name} does not know {printable(name)} any more."
             return Finding(target.name, "gone", file.path, told, again)
-        if file.how in _EXACT or standing.is_gone(file):
+        if file.how in NO_FILE or standing.is_gone(file):
             told = f"{target.name}: {printable(file.path)} should lead to {printable(name)}, but is gone."
             return Finding(target.name, "gone", file.path, told, again)
         if standing.of(file):
@@ -141,7 +136,7 @@ class Checkup:
         """What is not ours in the target's folders, as far as it is a trouble."""
         app = self._desk.app_of(target)
         base = base_of(target, app, self._desk.deployed)
-        ours = {file.path for link in self._targets.links([target.id]) for file in link.files}
+        ours = {file.path for link in self._desk.records(target) for file in link.files}
         for folder, kinds in _by_folder(base, target).items():
             for found in walk(folder) if os.path.isdir(folder) else ():
                 if isinstance(found, Found) and found.path not in ours:
@@ -173,11 +168,11 @@ class Checkup:
     def _not_listed(target: Target, app: App, path: str, kinds: Sequence[str]) -> Iterator[Finding]:
         name = os.path.basename(path)
         ending = os.path.splitext(name)[1]
-        endings = {one for kind in kinds for one in app.endings.get(kind) or app.endings.get("*", ())}
+        endings = {one for kind in kinds for one in app.endings_of(kind)}
         if endings and ending not in endings:
             told = f"{target.name}: {app.display_name} does not look for {ending} there, so not for {printable(path)}."
             yield Finding(target.name, "not_listed", path, told, "Rename it in lower case, or convert it.")
-        elif any(fnmatch.fnmatchcase(name, pattern) for pattern in app.refuses):
+        elif app.refuses and naming.is_hidden(name, app.refuses):
             told = f"{target.name}: {app.display_name} hides {printable(path)} for its name."
             yield Finding(target.name, "hidden", path, told, "Give it another name.")
 
@@ -226,11 +221,11 @@ class Checkup:
                 to = str(finding.facts["to"])
                 step = JournalStep("moved", finding.path, to, target_id=ids[finding.target])
                 try:
-                    new = [JournalStep("folder", folder) for folder in placements.missing_folders(to)]
+                    new = [JournalStep("folder", folder) for folder in placements.missing_folders(os.path.dirname(to))]
                     self._journal.note(run, [*new, step])
                     links.rename_free(finding.path, to)
                 except (ModelHubError, OSError) as error:
-                    known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(finding.path))
+                    known = as_ours(error, printable(finding.path))
                     yield Problem.of(known, item=finding.path)
                     problems += 1
                 else:
@@ -240,7 +235,7 @@ class Checkup:
 
 def _folder(base: str, folder: str) -> str:
     """A mapping's folder; of a template as much as is the same for all models."""
-    return os.path.normpath(os.path.join(base, folder.split("{", maxsplit=1)[0].rstrip("/") or "."))
+    return os.path.normpath(os.path.join(base, fixed_part(folder) or "."))
 
 
 def _by_folder(base: str, target: Target) -> Mapping[str, list[str]]:

@@ -12,6 +12,7 @@ from modelhub.apps.layouts import config_path
 from modelhub.core.deployment import Deployable, Link, LinkFile, MakeLink, Note, RemoveLink, Step, WriteConfig
 from modelhub.core.errors import ModelHubError
 from modelhub.core.places import expand
+from modelhub.core.templates import fixed_part
 from modelhub.files import placements
 from modelhub.services.prepare import Prepared, method_of
 from modelhub.services.selecting import Selection
@@ -117,7 +118,7 @@ def _folders(prepared: Prepared, after: Mapping[int, tuple[LinkFile, ...]]) -> d
     target, app = prepared.target, prepared.app
     names = {folder: app.folders.get(kind, folder) for kind, folder in sorted(target.folders.items())}
     names |= {rule.folder: rule.folder for rule in (*target.options.rules, *app.rules) if rule.folder}
-    roots = {folder.split("{", maxsplit=1)[0].rstrip("/"): name for folder, name in names.items()}
+    roots = {fixed_part(folder): name for folder, name in names.items()}
     used: dict[str, list[str]] = {}
     for files in after.values():
         inside = os.path.relpath(files[0].path, prepared.base)

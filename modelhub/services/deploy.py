@@ -33,7 +33,6 @@ from modelhub.services.library import Models
 from modelhub.services.plan import TargetPlan
 from modelhub.services.prepare import Prepared, method_of, prepare, prepare_quietly
 from modelhub.services.selecting import Selection
-from modelhub.services.standing import rebased
 from modelhub.services.targets import TargetDesk
 from modelhub.store.library import Library
 from modelhub.store.targets import Targets
@@ -90,13 +89,11 @@ class Deployment:
                 )
         return chosen
 
-    def prepared(self, target: Target, selection: Selection | None = None) -> Prepared:
+    def _prepared(self, target: Target, selection: Selection) -> Prepared:
         """The target ready for planning; its notes say what one should know."""
-        selection = selection or Selection(self._library, self._judge)
         app, made = self._desk.app_of(target), self._targets.made_folders()
         prepared = prepare(target, app, selection, hub=self._root, deployed=self._desk.deployed, made_folders=made)
-        if app.layout == "invokeai" and target.options.url:
-            prepared.standing.registered = running.registered(target.options.url)
+        prepared.standing.registered = running.registered(app, target)
         return prepared
 
     def plan(
@@ -122,15 +119,13 @@ class Deployment:
         wanted = self._library.deployables(ids)
         placed = self._models.files(ids)
         reachable = {model_id for model_id, files in placed.items() if _are_there(files)}
-        records = self._targets.links([target.id for target in targets if target.id])
         selection = Selection(self._library, self._judge)
         for target in targets:
-            prepared = self.prepared(target, selection)
+            prepared = self._prepared(target, selection)
             yield from prepared.notes
             if prepared.how is None:
                 continue
-            own_records = (link for link in records if link.target_id == target.id)
-            mine = {link.model_id: link for link in rebased(own_records, target.name, prepared.base)}
+            mine = {link.model_id: link for link in self._desk.records(target)}
             planned = TargetPlan(
                 prepared.standing,
                 prepared.layout,
@@ -172,14 +167,13 @@ class Deployment:
     def plan_removal(self, target_names: Sequence[str] = (), models: Sequence[Model] | None = None) -> Plan:
         """Remove the links of targets (all, if none is named), or only those of `models`."""
         targets = [self._targets.get(name) for name in target_names] or self._targets.all()
-        records = self._targets.links([target.id for target in targets])
         ids = None if models is None else {model.id for model in models}
         selection = Selection(self._library, self._judge)
         steps: list[Step] = []
         for target in targets:
-            prepared = self.prepared(target, selection)
+            prepared = self._prepared(target, selection)
             standing = prepared.standing
-            mine = rebased((link for link in records if link.target_id == target.id), target.name, prepared.base)
+            mine = self._desk.records(target)
             going = [link for link in mine if (ids is None or link.model_id in ids) and standing.is_ours(link)]
             gone = {link.model_id for link in going}
             recorded = {file.path for link in mine for file in link.files}
@@ -195,9 +189,9 @@ class Deployment:
     def reconfigured(self, target: Target, steps: Sequence[Step]) -> list[Step]:
         """The changes to a target's configuration that `steps` bring."""
         selection = Selection(self._library, self._judge)
-        prepared = self.prepared(target, selection)
-        links = rebased(self._targets.links([target.id]), target.name, prepared.base)
-        return list(self._config_steps(prepared, {link.model_id: link for link in links}, steps, (), selection))
+        prepared = self._prepared(target, selection)
+        records = {link.model_id: link for link in self._desk.records(target)}
+        return list(self._config_steps(prepared, records, steps, (), selection))
 
     def apply(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
         """Do what the plan says; `before` is what was done for it already (files adopted), to be undone with it.
@@ -215,19 +209,14 @@ class Deployment:
         """Deployed against available, by looking at every recorded link."""
         models = [model for model in self._library.deployables() if model.state == "ok" and not model.missing]
         placed = self._models.files()
-        recorded = self._targets.links()
         selection = Selection(self._library, self._judge)
-        return [
-            self._status(target, models, placed, [link for link in recorded if link.target_id == target.id], selection)
-            for target in self._targets.all()
-        ]
+        return [self._status(target, models, placed, selection) for target in self._targets.all()]
 
     def _status(
         self,
         target: Target,
         models: Sequence[Deployable],
         placed: Mapping[int, Sequence[Placed]],
-        recorded: Sequence[Link],
         selection: Selection,
     ) -> TargetStatus:
         app = self._desk.app_of(target)
@@ -240,7 +229,7 @@ class Deployment:
             and model.id not in left_out
             and prepared.layout.refusal(model, placed[model.id]) is None
         }
-        mine = [link for link in rebased(recorded, target.name, prepared.base) if link.deployed]
+        mine = [link for link in self._desk.records(target) if link.deployed]
         good = {link.model_id for link in mine if prepared.standing.is_whole(link)}
         by_type: dict[str, tuple[int, int]] = {}
         for model_id, kind in fits.items():

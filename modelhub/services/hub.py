@@ -118,7 +118,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     desk = TargetDesk(targets, models, (user_apps(os.environ), places.own_apps), str(places.deployed))
     application = Application(places, targets, journal, running.registry)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
-    checkup = Checkup(places, library, targets, desk, judge, journal, application, deployment)
+    checkup = Checkup(places, library, desk, judge, journal, application, deployment)
     if _writable(places):
         desk.create_defaults()
     return Hub(

@@ -17,8 +17,8 @@ from modelhub.core.apps import App, Options, Rule, Target
 from modelhub.core.errors import InvalidInput, ModelHubError, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.core.places import expand
-from modelhub.core.rules import read_condition, words, written_condition, written_rule
-from modelhub.core.templates import check_template
+from modelhub.core.rules import read_condition, read_rule, words, written_condition, written_rule
+from modelhub.core.templates import check_naming
 from modelhub.services.targets import TargetDesk
 
 _KEYS = (
@@ -120,7 +120,7 @@ def _read_app(name: str, entry: Any, target: Target | None, desk: TargetDesk) ->
             folders[str(kind)] = folder
     naming = _text(entry.get("naming", ""))
     options = Options(
-        naming=check_template(naming.replace(":", "/")) and naming if naming else "",
+        naming=check_naming(naming) if naming else "",
         url=base.options.url,
         config=_text(entry.get("app_config", target.options.config if target else "")),
         include=tuple(_included(entry)),
@@ -171,11 +171,7 @@ def _rule(entry: Mapping[str, Any]) -> Rule:
     if entry.get("folders"):
         condition["folder"] = words(entry["folders"])
     folder = str(next((entry[key] for key in ("target", "folder", "destination") if entry.get(key)), "")).strip("/")
-    name = str(entry.get("name", ""))
-    for template in (folder.removeprefix("../"), name):
-        if template and template != ".":
-            check_template(template)
-    return read_condition(condition, folder=folder, name=name)
+    return read_rule({"when": condition, "folder": folder, "name": entry.get("name", "")})
 
 
 def _text(value: Any) -> str:

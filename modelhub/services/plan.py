@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from modelhub.core.deployment import (
+    NO_FILE,
     Conflict,
     Deployable,
     How,
@@ -18,16 +19,14 @@ from modelhub.core.deployment import (
     Skip,
     Step,
 )
+from modelhub.core.templates import fixed_part
 from modelhub.core.types import UNKNOWN
 from modelhub.files import links
-from modelhub.services.standing import Standing
-
-Wishes = Mapping[int, str]
-"""Models that the target's filters leave out, and why."""
+from modelhub.services.standing import Standing, entry_parts
 
 
 class TargetPlan:
-    """The steps for one target."""
+    """The steps for one target. `left_out` are models that its filters leave out, and why."""
 
     def __init__(
         self,
@@ -37,7 +36,7 @@ class TargetPlan:
         placed: Mapping[int, Sequence[Placed]],
         *,
         reachable: set[int],
-        left_out: Wishes,
+        left_out: Mapping[int, str],
         unique: Mapping[str, str],
         named: bool,
         resolution: Resolution = "keep",
@@ -203,8 +202,7 @@ class TargetPlan:
                 taken = other
                 self._plan_name(other)  # it is somebody's: the next name is tried
             if not taken:
-                self._claim(model, place)
-                yield self._make(model, [file for file in place.files if self._may_go_along(file)])
+                yield self._taken_up(model, place)
                 return
             if self._resolution != "rename" and not self._is_a_models(taken):
                 break
@@ -216,7 +214,7 @@ class TargetPlan:
         if any(self._is_planned(path) or path in self._intended for path in place.top):
             return False
         needed = [file for file in place.files if not (file.along or file.shared)]
-        if any(file.how in ("register", "entry") for file in needed):
+        if any(file.how in NO_FILE for file in needed):
             return False
         return all(self._standing.of(file) for file in needed)
 
@@ -228,8 +226,7 @@ class TargetPlan:
         if self._resolution == "rename" and len(places) > 1:
             place = places[1]
             if path not in place.top and all(self._is_free(one, place.files) for one in place.top):
-                self._claim(model, place)
-                yield self._make(model, [file for file in place.files if self._may_go_along(file)])
+                yield self._taken_up(model, place)
                 return
         if self._resolution == "skip":
             yield Skip(self._target.name, model.id, model.filename, "taken", f"{path} is taken by {by}")
@@ -237,6 +234,11 @@ class TargetPlan:
         ways: tuple[Resolution, ...] = ("keep", "skip", "rename", *(("adopt",) if by.startswith("a file") else ()))
         resolution = self._resolution if self._resolution in ways else "keep"
         yield Conflict(self._target.name, model.id, path, by, ways, resolution)
+
+    def _taken_up(self, model: Deployable, place: Place) -> MakeLink:
+        """The step for a place that is free, whose names are the model's from now on."""
+        self._claim(model, place)
+        return self._make(model, [file for file in place.files if self._may_go_along(file)])
 
     def _make(self, model: Deployable, made: Sequence[LinkFile]) -> MakeLink:
         first = made[0]
@@ -250,8 +252,8 @@ class TargetPlan:
     def _is_free(self, path: str, made: Sequence[LinkFile]) -> bool:
         """Whether nothing has this name, or only what an interrupted run of ours has made of these links."""
         if made[0].how == "entry":
-            _, _, name = path.partition("#")
-            return not self._is_planned(path) and name not in self._standing.entries(path.partition("#")[0])
+            config, name, _ = entry_parts(made[0])
+            return not self._is_planned(path) and name not in self._standing.entries(config)
         folder, _, name = path.rpartition("/")
         if name.lower() not in self._listing(folder):
             return True
@@ -259,8 +261,8 @@ class TargetPlan:
             return False
         if self._is_emptied(path):
             return True
-        mine = [file for file in made if file.path == path or file.path.startswith(os.path.join(path, ""))]
-        mine = [file for file in mine if file.how != "register"]
+        within = os.path.join(path, "")
+        mine = [file for file in made if file.how != "register" and (file.path == path or file.path.startswith(within))]
         intended = any(file.path in self._intended for file in mine)
         return intended and all(self._standing.of(file) or self._standing.is_gone(file) for file in mine)
 
@@ -315,7 +317,7 @@ class TargetPlan:
         return self._keys[root]
 
     def _below(self, folder: str) -> str:
-        return os.path.normpath(os.path.join(self._standing.base, folder.split("{", maxsplit=1)[0].rstrip("/") or "."))
+        return os.path.normpath(os.path.join(self._standing.base, fixed_part(folder) or "."))
 
     def _listing(self, folder: str) -> set[str]:
         """Lower-case names in a folder: some file systems do not tell case, so we never rely on it."""

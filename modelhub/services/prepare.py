@@ -139,9 +139,9 @@ def _first_possible(
 
 
 def _remarks(target: Target, app: App, base: str, hub: str) -> Iterator[Note]:
-    if target.method and target.method not in app.methods and not (target.method == "config" and app.config):
-        ways = ", ".join((*app.methods, *(("config",) if app.config else ())))
-        yield Note(target.name, "method", f"{app.display_name} is not made for {target.method}; it takes {ways}.")
+    if target.method and target.method not in app.ways:
+        told = f"{app.display_name} is not made for {target.method}; it takes {', '.join(app.ways)}."
+        yield Note(target.name, "method", told)
     shut_in = abilities.sandbox(base, hub)
     if shut_in:
         yield Note(target.name, "sandbox", shut_in)

@@ -28,13 +28,15 @@ def registry(url: str) -> Iterator[Registry]:
         yield InvokeAI(server)
 
 
-def registered(url: str) -> set[str] | None:
-    """The paths that the app at an address knows; None if it is not there or does not say."""
+def registered(app: App, target: Target) -> set[str] | None:
+    """The paths that a target's running app knows; None if it keeps no such list, is not there or does not say."""
+    if app.layout != "invokeai" or not target.options.url:
+        return None
     from modelhub.remote.invokeai import InvokeAI  # noqa: PLC0415
     from modelhub.remote.local import LocalServer  # noqa: PLC0415
 
     try:
-        with LocalServer(url) as server:
+        with LocalServer(target.options.url) as server:
             return InvokeAI(server).known()
     except (Offline, RemoteRefused):
         return None
@@ -42,18 +44,21 @@ def registered(url: str) -> set[str] | None:
 
 def running(apps: Mapping[str, App], ports: Mapping[int, int] | None = None) -> list[Running]:
     """Every known app that answers on one of its usual ports. `ports` moves them, for those who have others."""
-    from modelhub.remote.local import LocalServer, is_it  # noqa: PLC0415  (imports httpx)
+    from modelhub.remote.local import LocalServer, is_it, listens  # noqa: PLC0415  (imports httpx)
 
     found: list[Running] = []
     asked = [app for app in apps.values() if app.server is not None]
     for port in sorted({port for app in asked if app.server for port in app.server.ports}):
-        url = f"http://127.0.0.1:{(ports or {}).get(port, port)}"
+        there = (ports or {}).get(port, port)
+        if not listens(there):
+            continue
+        url = f"http://127.0.0.1:{there}"
         here = [app for app in asked if app.server and port in app.server.ports]
         here.sort(key=lambda app: not (app.server and app.server.imitates))
         known: set[object] = set()
         with LocalServer(url) as server:
             for app in here:
-                if app.server is None or app.server in known or not _listens(port, ports):
+                if app.server is None or app.server in known:
                     continue
                 if is_it(server, app.server):
                     found.append(Running(app.name, app.display_name, url))
@@ -61,17 +66,6 @@ def running(apps: Mapping[str, App], ports: Mapping[int, int] | None = None) -> 
                     if app.server.imitates:
                         break
     return found
-
-
-def _listens(port: int, ports: Mapping[int, int] | None) -> bool:
-    """Whether anything is there at all; most ports are closed, and a closed one need not be asked many questions."""
-    import socket  # noqa: PLC0415
-
-    try:
-        with socket.create_connection(("127.0.0.1", (ports or {}).get(port, port)), timeout=0.5):
-            return True
-    except OSError:
-        return False
 
 
 def models_of(app: App, url: str = "") -> list[str]:

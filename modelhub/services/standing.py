@@ -2,11 +2,12 @@
 
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cached_property
 
 from modelhub.apps import configs, ollama
 from modelhub.apps.configs import Entry
 from modelhub.core.apps import App, Target
-from modelhub.core.deployment import Conflict, Link, LinkFile, RemoveLink, Step
+from modelhub.core.deployment import NO_FILE, Conflict, Link, LinkFile, RemoveLink, Step
 from modelhub.core.errors import ModelHubError
 from modelhub.files import links, placements
 
@@ -36,7 +37,7 @@ class Standing:
 
     def leads(self, file: LinkFile) -> bool:
         """Whether it leads to a file that is there."""
-        if file.how in (_AS_RECORDED, "entry"):
+        if file.how in NO_FILE:
             return os.path.exists(file.source)
         return os.path.exists(file.path)
 
@@ -100,7 +101,7 @@ class Standing:
         own = {self.base, *(os.path.normpath(os.path.join(self.base, one)) for one in self.target.folders.values())}
         found = set()
         for file in link.files:
-            if file.how in (_AS_RECORDED, "entry"):
+            if file.how in NO_FILE:
                 continue
             folder = os.path.dirname(file.path)
             while folder.startswith(os.path.join(self.base, "")) and folder not in own:
@@ -118,10 +119,15 @@ class Standing:
         if not shared:
             return frozenset()
         needed = {file.path for other in others if other.deployed for file in other.files if file.shared}
-        for path in manifests(self.base):
+        for path, digests in self._manifests.items():
             if path not in recorded:
-                needed |= {f"{self.base}/blobs/sha256-{digest}" for digest in _digests(path)}
+                needed |= {f"{self.base}/blobs/sha256-{digest}" for digest in digests}
         return frozenset(shared & needed)
+
+    @cached_property
+    def _manifests(self) -> Mapping[str, set[str]]:
+        """The digests that each of Ollama's manifests names; read once, since every model's removal asks."""
+        return {path: _digests(path) for path in manifests(self.base)}
 
 
 def rebased(records: Iterable[Link], name: str, base: str) -> list[Link]:
@@ -134,7 +140,7 @@ def rebased(records: Iterable[Link], name: str, base: str) -> list[Link]:
 
 def _moved(file: LinkFile, mark: str, base: str) -> LinkFile:
     old, found, rest = file.path.partition(mark)
-    if not found or file.how in (_AS_RECORDED, "entry") or f"{old}{mark}" == f"{base}/":
+    if not found or file.how in NO_FILE or f"{old}{mark}" == f"{base}/":
         return file
     return file._replace(path=f"{base}/{rest}")
 

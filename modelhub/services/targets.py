@@ -7,14 +7,15 @@ from pathlib import Path
 
 from modelhub.apps import catalogue
 from modelhub.core.apps import METHODS, App, Options, Rule, Target
+from modelhub.core.deployment import Link
 from modelhub.core.errors import InvalidInput
 from modelhub.core.names import printable, storable
 from modelhub.core.places import expand
-from modelhub.core.templates import check_template, check_url
+from modelhub.core.templates import check_naming, check_template, check_url
 from modelhub.core.types import UNKNOWN
 from modelhub.services.library import Models
 from modelhub.services.prepare import base_of
-from modelhub.services.standing import Standing
+from modelhub.services.standing import Standing, rebased
 from modelhub.store.options import write_options
 from modelhub.store.targets import Targets
 
@@ -48,6 +49,16 @@ class TargetDesk:
         """The record of a target's app; a plain folder's, if it has none any more."""
         known = self.apps()
         return known.get(target.app) or known[catalogue.PLAIN_FOLDER]
+
+    def standing(self, target: Target) -> Standing:
+        """What stands of a target, looked at anew."""
+        app = self.app_of(target)
+        return Standing(target, app, base_of(target, app, self.deployed))
+
+    def records(self, target: Target) -> list[Link]:
+        """What is recorded of a target, at the places where it is now."""
+        base = base_of(target, self.app_of(target), self.deployed)
+        return rebased(self._targets.links([target.id]), target.name, base)
 
     def create_defaults(self) -> None:
         """The four targets that every hub starts with, disabled; once for all times."""
@@ -139,7 +150,7 @@ class TargetDesk:
                 raise InvalidInput(
                     f"{printable(naming)!r} gives all models one name.", hint="Name a field, e.g. {name}."
                 )
-            options = replace(options, naming=check_template(naming.replace(":", "/")) and naming if naming else "")
+            options = replace(options, naming=check_naming(naming) if naming else "")
         if url is not None:
             options = replace(options, url=check_url(url))
         if config is not None:
@@ -148,8 +159,7 @@ class TargetDesk:
 
     def _store(self, target: Target, changed: Mapping[str, object], options: Options, *, dry_run: bool) -> Target:
         if dry_run:
-            fields = {name: value for name, value in changed.items() if name != "options"}
-            return replace(target, options=options, **fields)  # type: ignore[arg-type]
+            return replace(target, options=options, **changed)  # type: ignore[arg-type]
         values = dict(changed)
         if options != target.options:
             values["options"] = write_options(replace(options, problem=""))
@@ -158,12 +168,11 @@ class TargetDesk:
 
     @staticmethod
     def _check_method(app: App, method: str) -> None:
-        possible = (*app.methods, *(("config",) if app.config and app.layout == "folders" else ()))
         if method and method not in METHODS:
             raise InvalidInput(f"{printable(method)!r} is no method.", hint=f"Methods: {', '.join(METHODS)}.")
-        if method and method not in possible:
+        if method and method not in app.ways:
             raise InvalidInput(
-                f"{app.display_name} cannot be given models by {method}.", hint=f"Its methods: {', '.join(possible)}."
+                f"{app.display_name} cannot be given models by {method}.", hint=f"Its methods: {', '.join(app.ways)}."
             )
 
     def filter(
@@ -209,9 +218,8 @@ class TargetDesk:
     def remove(self, name: str) -> None:
         """Forget a target; its links must be gone before, so that none is left untracked."""
         target = self._targets.get(name)
-        app = self.app_of(target)
-        standing = Standing(target, app, base_of(target, app, self.deployed))
-        left = [link for link in self._targets.links([target.id]) if standing.holds(link)]
+        standing = self.standing(target)
+        left = [link for link in self.records(target) if standing.holds(link)]
         if left:
             raise InvalidInput(
                 f"{name} still has {len(left)} links.",

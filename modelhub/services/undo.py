@@ -9,6 +9,7 @@ from typing import cast
 
 from modelhub.core.apps import Target
 from modelhub.core.deployment import (
+    NO_FILE,
     Conflict,
     How,
     JournalStep,
@@ -20,15 +21,13 @@ from modelhub.core.deployment import (
     Step,
     WriteConfig,
 )
-from modelhub.core.errors import Changed, ModelHubError, from_os_error
+from modelhub.core.errors import Changed, ModelHubError, as_ours
 from modelhub.core.events import Problem, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.types import Sha256
 from modelhub.files import links, placements
 from modelhub.services.applying import Application, Deployed
 from modelhub.services.deploy import Deployment
-from modelhub.services.prepare import base_of
-from modelhub.services.standing import Standing
 from modelhub.services.targets import TargetDesk
 from modelhub.store.journal import Journal, Run
 from modelhub.store.targets import Targets
@@ -101,8 +100,7 @@ class Undo:
         others: Sequence[Link],
         recorded_paths: set[str],
     ) -> Iterator[Step]:
-        app = self._desk.app_of(target)
-        standing = Standing(target, app, base_of(target, app, self._desk.deployed))
+        standing = self._desk.standing(target)
         model_id = steps[0].model_id or 0
         recorded = {file.path: file for file in record.files} if record is not None else {}
         gone = [_file(step, recorded) for step in steps if step.action == "made"]
@@ -123,7 +121,7 @@ class Undo:
         back += [_back(step) for step in steps if step.action == "replaced"]
         free, leaving = [], {file.path for file in going}
         for file in back:
-            there = file.how in ("entry", "register") or standing.is_gone(file) or standing.of(file)
+            there = file.how in NO_FILE or standing.is_gone(file) or standing.of(file)
             if file.was or file.path in leaving or there:
                 free.append(file)
             else:
@@ -146,7 +144,7 @@ class Undo:
             try:
                 _users_file_back(step)
             except (ModelHubError, OSError) as error:
-                known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(step.path))
+                known = as_ours(error, printable(step.path))
                 problems += 1
                 yield Problem.of(known, item=step.path)
         for folder in undoing.folders:

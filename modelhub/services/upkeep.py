@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from modelhub.core.config import Settings
-from modelhub.core.errors import ModelHubError, Unreadable, from_os_error
+from modelhub.core.errors import ModelHubError, Unreadable, as_ours
 from modelhub.core.events import Problem, Progress, Result, Task
 from modelhub.core.names import human_size, printable
 from modelhub.core.places import HubPlaces, expand
@@ -198,7 +198,7 @@ class Upkeep:
             links.make_symlink(str(self._places.models), str(trial))
             trial.unlink()
         except (OSError, ModelHubError) as error:
-            known = error if isinstance(error, ModelHubError) else from_os_error(error, "A symlink")
+            known = as_ours(error, "A symlink")
             yield Check(
                 "symlinks",
                 "problem",
@@ -308,7 +308,7 @@ def _wrong_size(content: Content, size: int) -> Problem:
 def _unreadable(content: Content, path: str, error: OSError | ModelHubError) -> Problem:
     if not path or not os.path.exists(path):
         return Problem("missing", f"{printable(content.name)} is gone.", _HINT, content.name, content.sha256)
-    known = error if isinstance(error, ModelHubError) else from_os_error(error, printable(path))
+    known = as_ours(error, printable(path))
     return Problem(known.code, known.message, known.hint, content.name, content.sha256)
 
 

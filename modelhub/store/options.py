@@ -7,7 +7,7 @@ from typing import Any
 from modelhub.core.apps import Options
 from modelhub.core.errors import ModelHubError
 from modelhub.core.rules import read_rule, written_rule
-from modelhub.core.templates import check_template, check_url
+from modelhub.core.templates import check_naming, check_url
 
 _RULES = ("include", "exclude", "rules")
 _TEXTS = ("naming", "url", "config")
@@ -22,7 +22,8 @@ def read_options(text: str) -> Options:
         values: dict[str, Any] = {key: given.get(key, "") for key in _TEXTS}
         if not all(isinstance(value, str) for value in values.values()):
             return Options(problem=f"{', '.join(_TEXTS)} are texts")
-        check_template(values["naming"].replace(":", "/") or "{file}")
+        if values["naming"]:
+            check_naming(values["naming"])
         check_url(values["url"])
         values |= {key: tuple(read_rule(one) for one in given.get(key, ())) for key in _RULES}
         return Options(**values)

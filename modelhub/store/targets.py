@@ -193,10 +193,9 @@ class Targets:
 
     def made_folders(self) -> frozenset[str]:
         """Every folder that a deployment ever made."""
-        c = schema.deploy_steps.c
+        query = "SELECT DISTINCT path_bytes FROM deploy_steps WHERE action = 'folder'"  # as its index has it
         with self._database.read() as connection:
-            rows = connection.execute(select(c.path_bytes).where(c.action == "folder").distinct())
-            return frozenset(os.fsdecode(row[0]) for row in rows)
+            return frozenset(os.fsdecode(row[0]) for row in connection.exec_driver_sql(query))
 
     def configs(self, target_id: int) -> dict[str, Written]:
         """The files of a target that we wrote, by path."""

@@ -27,6 +27,7 @@ def upgrade() -> None:
         " sha256 TEXT NOT NULL, how TEXT NOT NULL, before BLOB)"
     )
     op.execute("CREATE INDEX deploy_steps_by_run ON deploy_steps (run_id)")
+    op.execute("CREATE INDEX deploy_steps_folders ON deploy_steps (path_bytes) WHERE action = 'folder'")
     op.execute(
         "CREATE TABLE deploy_configs (id INTEGER PRIMARY KEY AUTOINCREMENT,"
         " target_id INTEGER NOT NULL REFERENCES deploy_targets (id) ON DELETE CASCADE,"
