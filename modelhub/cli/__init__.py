@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from modelhub.cli.app import main
+from modelhub.core.actor import DOOR
 from modelhub.core.errors import ModelHubError, from_os_error
 from modelhub.core.names import printable
 
@@ -17,6 +18,7 @@ _BUG_HINT = "Please report it, with what MODELHUB_DEBUG=1 prints. Nothing of you
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Every error becomes one or two lines on stderr here, never a traceback."""
+    DOOR.set("cli")
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

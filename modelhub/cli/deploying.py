@@ -115,26 +115,31 @@ def _refresh(session: Session, hub: Hub, names: Sequence[str]) -> int:
     return output.WITH_PROBLEMS if problems else 0
 
 
-@deploy.command()
+@click.command(cls=HubCommand)
 @click.argument("run", type=int, required=False)
 @click.option("--dry-run", is_flag=True, help="Show what would be undone; change nothing.")
-@click.pass_obj
-def undo(session: Session, run: int | None, dry_run: bool) -> int:
-    """Take back the last deployment, or RUN: links, files and configurations are as before it."""
+@click.pass_context
+def undo(context: click.Context, run: int | None, dry_run: bool) -> int:
+    """Take back the last operation, or RUN: links, files, configurations, deletions, corrections are as before it.
+
+    `modelhub deploy undo` takes back the last deployment, whatever was done to models since.
+    """
+    session: Session = context.obj
     with open_hub(output.settings(session), create=False) as hub:
-        undoing = hub.undo.plan(run)
+        of_models = context.parent is None or context.parent.command is not deploy
+        undoing = hub.undo.plan(run, of_models=of_models)
         if not session.json and not session.quiet:
             one = undoing.run
             output.line(f"{'would undo' if dry_run else 'undo'}      {one.what} of {one.started_at} (run {one.id})")
-            for step in undoing.users:
+            for step in (*undoing.users, *undoing.models):
                 output.line(f"back      {step.path}")
         return _carry_out(session, hub, undoing.plan, dry_run=dry_run, task=None if dry_run else hub.undo.run(undoing))
 
 
-@deploy.command()
+@click.command(cls=HubCommand)
 @click.pass_obj
 def history(session: Session) -> int:
-    """What was deployed, undeployed, moved and undone, newest first."""
+    """What was deployed, undeployed, moved, deleted, restored, set by hand and undone, newest first."""
     with open_hub(output.settings(session), create=False) as hub:
         runs = hub.undo.runs()
     if session.json:
@@ -167,6 +172,10 @@ def undeploy(
     with open_hub(output.settings(session), create=False) as hub:
         plan = hub.deployment.plan_removal(names, _chosen(hub, models))
         return _carry_out(session, hub, plan, dry_run=dry_run)
+
+
+deploy.add_command(undo)
+deploy.add_command(history)
 
 
 def _chosen(hub: Hub, names: Sequence[str]) -> list[Model] | None:

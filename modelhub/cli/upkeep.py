@@ -1,6 +1,8 @@
-"""verify, doctor, db."""
+"""verify, repair, audit, doctor, db."""
 
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
@@ -12,23 +14,90 @@ from modelhub.core.places import HubPlaces
 from modelhub.services import hub as hubs
 from modelhub.services.checkup import TypeFolder
 from modelhub.services.hub import Hub, open_hub
+from modelhub.services.judge import require_exists
+from modelhub.services.repair import places_under
+from modelhub.services.verify import Scope, parse_subset
 
 _MARKS = {"ok": "ok", "warning": "note", "problem": "BAD"}
 
 
 @click.command(cls=HubCommand)
 @click.option("--quick", is_flag=True, help="Compare sizes and headers only.")
+@click.option("--subset", metavar="PART", help="5%: those read longest ago; 2/7: the second of seven fixed parts.")
+@click.option("--resume", is_flag=True, help="Leave out what an interrupted run has read already.")
+@click.option("--rate", metavar="SIZE", help="Read at most so much in a second, e.g. 100M.")
 @click.pass_obj
-def verify(session: Session, quick: bool) -> int:
-    """Read every file of the library and compare it with its address."""
+def verify(session: Session, quick: bool, subset: str | None, resume: bool, rate: str | None) -> int:
+    """Read every file of the library and compare it with its address; set aside what is damaged."""
+    scope = parse_subset(subset) if subset else Scope()
+    scope = replace(scope, quick=quick, resume=resume, rate=output.parse_size(rate) if rate else 0)
     with open_hub(output.settings(session), create=False) as hub:
-        value, problems = output.follow(hub.upkeep.verify(quick=quick), session, output.say_problem)
+        value, problems = output.follow(hub.verifier.verify(scope), session, output.say_problem)
     if session.json:
         output.write_json(output.result_line(value))
     elif not session.quiet:
         how = "by size and header" if quick else f"{output.size(value.bytes_read)} read"
-        output.line(f"{value.good} of {value.contents} files are whole ({how}), {value.problems} problems.")
+        also = f" {value.skipped} were read before." if value.skipped else ""
+        output.line(f"{value.good} of {value.contents} files are whole ({how}), {value.problems} problems.{also}")
     return output.WITH_PROBLEMS if problems else 0
+
+
+@click.command(cls=HubCommand)
+@click.option("--from", "places", multiple=True, metavar="PATH", help="A folder or hub that may have it (repeatable).")
+@click.option("--dry-run", is_flag=True, help="Look and prove; copy nothing.")
+@click.pass_obj
+def repair(session: Session, places: Sequence[str], dry_run: bool) -> int:
+    """Bring damaged and lost files back from any good copy: one that a scan left in its place, or one in PATH."""
+    with open_hub(output.settings(session), create=False) as hub:
+        sources = [places_under(require_exists(place)) for place in places]
+        value, problems = output.follow(hub.repairer.repair(sources, dry_run=dry_run), session, output.say_problem)
+    if session.json:
+        output.write_json(output.result_line(value))
+    elif not session.quiet:
+        would = "could be " if dry_run else ""
+        output.line(f"{value.repaired} of {value.lost} lost files {would}repaired, {output.size(value.bytes)} copied.")
+    return output.WITH_PROBLEMS if problems else 0
+
+
+@click.group(cls=HubGroup, invoke_without_command=True)
+@click.pass_context
+def audit(context: click.Context) -> int | None:
+    """Show who changed what, when and through which door; or prove that nobody changed the log."""
+    return context.invoke(audit_show) if context.invoked_subcommand is None else None
+
+
+@audit.command(name="show")
+@click.option("--limit", type=click.IntRange(min=1), default=50, help="The last so many (default: 50).")
+@click.pass_obj
+def audit_show(session: Session, limit: int) -> int:
+    """Show the last changes, the newest last."""
+    with open_hub(output.settings(session), create=False) as hub:
+        entries = list(deque(hub.audit.entries(), limit))
+    if session.json:
+        output.write_json({"entries": entries})
+        return 0
+    rows = [
+        [str(entry.get(key, "")) for key in ("line", "at", "who", "door", "what")]
+        + [" ".join(f"{key}={value}" for key, value in dict(entry.get("detail", {})).items())]
+        for entry in entries
+    ]
+    output.table(("line", "when", "who", "door", "what", "detail"), rows, right=("line",))
+    return 0
+
+
+@audit.command(name="verify")
+@click.pass_obj
+def audit_verify(session: Session) -> int:
+    """Go through the chain of the log and name the first line that was changed, removed, added or swapped."""
+    with open_hub(output.settings(session), create=False) as hub:
+        lines, fault = hub.audit.verify()
+    if session.json:
+        output.write_json({"ok": fault is None, "lines": lines, "fault": fault})
+    elif fault is not None:
+        output.told(f"! line {fault.line} of {hub.places.audit}: {fault.message}.")
+    elif not session.quiet:
+        output.line(f"{output.count(lines, 'line')}, each as it was written.")
+    return 0 if fault is None else 1
 
 
 @click.command(cls=HubCommand)

@@ -45,6 +45,13 @@ class Settings:
     external_apis: bool
     civitai_url: str
     huggingface_url: str
+    trash_days: int
+    verify_days: int
+    backups_kept: int
+    launch_files: tuple[str, ...]
+    virus_scan: str
+    trusted_sources: tuple[str, ...]
+    trusted_signers: tuple[str, ...]
     listing: tuple[Setting, ...]
     files: tuple[Path, ...]
 
@@ -87,6 +94,13 @@ def _settings(root: Path, layers: "_Layers") -> Settings:
         external_apis=bool(values["external_apis.enabled"]),
         civitai_url=str(values["external_apis.civitai_url"]),
         huggingface_url=str(values["external_apis.huggingface_url"]),
+        trash_days=layers.count("trash.days"),
+        verify_days=layers.count("verify.remind_days"),
+        backups_kept=layers.count("backup.keep"),
+        launch_files=layers.words("uses.launch_files"),
+        virus_scan=str(values["security.virus_scan"]),
+        trusted_sources=layers.words("security.trusted_sources"),
+        trusted_signers=layers.words("security.trusted_signers"),
         listing=tuple(Setting(key, values[key], layers.sources[key]) for key in sorted(values)),
         files=tuple(layers.files),
     )
@@ -103,6 +117,13 @@ class _Layers:
     def words(self, key: str) -> tuple[str, ...]:
         value = self.values[key]
         return value if isinstance(value, tuple) else (str(value),)
+
+    def count(self, key: str) -> int:
+        """A number that cannot be negative."""
+        value = int(str(self.values[key]))
+        if not 0 <= value <= 100_000:
+            self.refuse(key, "must lie between 0 and 100,000")
+        return value
 
     def set(self, key: str, value: Value, source: str) -> None:
         self.values[key] = self._checked(key, value, source)

@@ -238,9 +238,10 @@ class Plan:
 
 
 class JournalStep(NamedTuple):
-    """`action`: made, replaced, removed (links), folder, wrote (a configuration), adopted, moved (a user's file).
+    """`action`: made, replaced, removed (links), folder, wrote (a configuration), adopted, moved (a user's file);
+    of models trashed, restored, set (by hand), with the model's name for a path.
 
-    `before` is what a file held, or where a link pointed; None: there was nothing.
+    `before` is what a file held, where a link pointed, or what was set; None: there was nothing.
     """
 
     action: str

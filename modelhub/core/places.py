@@ -87,6 +87,24 @@ class HubPlaces:
         return self.root / "backups"
 
     @property
+    def lock(self) -> Path:
+        """Held by everything that brings files into the store, and by what takes them out."""
+        return self.root / ".store.lock"
+
+    @property
+    def quarantine(self) -> Path:
+        """Contents that are not what their address says, each in a folder of that address."""
+        return self.root / "quarantine"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def audit(self) -> Path:
+        return self.logs / "audit.jsonl"
+
+    @property
     def config(self) -> Path:
         return self.root / "config.yaml"
 

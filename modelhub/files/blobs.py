@@ -9,13 +9,14 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal, Self
 
-from modelhub.core.errors import CannotLink, Changed, HashMismatch
+from modelhub.core.errors import CannotLink, Changed, Conflict, HashMismatch, from_os_error
+from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces
 from modelhub.core.types import Digests, Sha256
 from modelhub.files import digest, links
@@ -50,6 +51,7 @@ class Blobs:
     def __init__(self, places: HubPlaces) -> None:
         self.root = str(places.models)
         self._partial = places.partial
+        self._lock_file = places.lock
 
     def folder(self, sha256: str) -> str:
         return os.path.join(self.root, sha256)
@@ -69,6 +71,26 @@ class Blobs:
             return []
         found = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
         return [entry for entry in found if not _is_note(entry.name, found)]
+
+    def folders_in(self, sha256: str) -> list[str]:
+        """What is neither a file nor belongs in a blob's folder: other folders, links."""
+        try:
+            return [entry.name for entry in os.scandir(self.folder(sha256)) if not entry.is_file(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def strangers(self) -> list[tuple[str, str]]:
+        """Names and paths of what stands in the store and is no folder of a blob."""
+        try:
+            with os.scandir(self.root) as entries:
+                found = [
+                    (entry.name, entry.path)
+                    for entry in entries
+                    if not is_address(entry.name) or not entry.is_dir(follow_symlinks=False)
+                ]
+        except FileNotFoundError:
+            return []
+        return sorted(found)
 
     def find(self, sha256: str, size: int) -> str | None:
         """Path of the stored content, None if it is not here; HashMismatch if what is here cannot be it."""
@@ -98,6 +120,8 @@ class Blobs:
                 os.chmod(one.path, one.mode)  # the user's own file shares its mode
                 changed.add(one.path)
         whole = [one for one in staged if one.path not in changed]
+        if whole:
+            links.make_folder(self.root)
         for one in whole:
             folder = self.folder(one.sha256)
             os.makedirs(folder, exist_ok=True)
@@ -107,6 +131,41 @@ class Blobs:
         if whole:
             links.sync([*(self.folder(one.sha256) for one in whole), self.root])
         return changed
+
+    def settle(self, addresses: Iterable[str]) -> None:
+        """Make names durable that another process gave, which may have died before it did."""
+        folders = [self.folder(sha256) for sha256 in addresses]
+        if folders:
+            links.sync([*folders, self.root])
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        """Nothing is removed from the store while this is held; any number of processes may hold it.
+
+        Raises Conflict while contents are being removed.
+        """
+        with self._lock(shared=True) as free:
+            if not free:
+                raise Conflict("Files are being removed from this hub.", hint="Run the same command when it is done.")
+            yield
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Nothing comes into the store while this is held. Raises Conflict while anything works on it."""
+        with self._lock(shared=False) as free:
+            if not free:
+                told = "A scan or another long task is running on this hub."
+                raise Conflict(told, hint="Run the same command when it is done.")
+            yield
+
+    @contextlib.contextmanager
+    def _lock(self, *, shared: bool) -> Iterator[bool]:
+        try:
+            self._partial.mkdir(parents=True, exist_ok=True)
+            with links.try_lock(self._lock_file, shared=shared) as free:
+                yield free
+        except OSError as error:
+            raise from_os_error(error, printable(self._partial)) from error
 
     def contains(self, path: str) -> str | None:
         """The address, if `path` names a file in the store of this hub."""
@@ -127,13 +186,14 @@ class Staging:
     """A folder of this process under `partial/`, held by a lock, swept by the next one after a crash."""
 
     def __init__(self, places: HubPlaces) -> None:
+        self._blobs = Blobs(places)
         self._partial = places.partial
         self._name = uuid.uuid4().hex
         self._exit = contextlib.ExitStack()
         self.folder = str(self._partial / self._name)
 
     def __enter__(self) -> Self:
-        self._partial.mkdir(parents=True, exist_ok=True)
+        self._exit.enter_context(self._blobs.working())
         self._sweep()
         self._exit.enter_context(links.try_lock(self._lock_file(self._name)))
         os.mkdir(self.folder)
@@ -151,7 +211,7 @@ class Staging:
 
     def _sweep(self) -> None:
         """Remove what processes that are gone left behind: only folders of ours, only if their lock is free."""
-        for lock in self._partial.glob("*.lock"):
+        for lock in self._partial.glob(f"{'[0-9a-f]' * 32}.lock"):
             folder = self._partial / lock.stem
             with links.try_lock(lock) as free:
                 if free:

@@ -41,6 +41,15 @@ def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> D
     raise Changed("It changed while it was being read.", hint="Scan again when nothing writes to it.")
 
 
+def sha256_of(stream: BinaryIO, tick: Callable[[int], None]) -> str:
+    """The SHA-256 of an open file alone, for a comparison; `tick` is told every block's bytes."""
+    sha256 = hashlib.sha256()
+    for block in _content(stream, os.fstat(stream.fileno()).st_size):
+        sha256.update(block)
+        tick(len(block))
+    return sha256.hexdigest()
+
+
 def _one_read(stream: BinaryIO, size: int, tick: Callable[[int], None] | None) -> Digests:
     """Reads no further than `size` and one block, or a file that grows would never end."""
     sha256, fast = hashlib.sha256(), blake3()

@@ -9,6 +9,7 @@ import os
 import re
 import stat
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,8 @@ from modelhub.core.names import printable
 _FICLONE = 0x40049409
 _TEMPORARY = re.compile(r"\.modelhub-[0-9a-f]{32}")
 _SYNC_THREADS = 16
+_WAIT_SECONDS = 0.02
+_LOCK_AT, _LOCK_BYTES = 1 << 30, 1 << 20
 _NO_HARD_LINK = {
     errno.EXDEV,
     errno.EPERM,
@@ -238,32 +241,59 @@ def _sync_one(path: str) -> None:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def try_lock(path: Path) -> Iterator[bool]:
-    """Hold an exclusive lock on `path` while the block runs; yields False if another process holds it.
+def make_folder(path: str) -> None:
+    """Make a folder and those above it that are missing, each durable: what is in it lasts only if its names do."""
+    if not os.path.isdir(path):
+        above = os.path.dirname(path)
+        make_folder(above)
+        os.makedirs(path, exist_ok=True)
+        _sync_one(above)
 
-    The lock is the kernel's and dies with the process: the file itself means nothing.
+
+@contextlib.contextmanager
+def try_lock(path: Path, *, shared: bool = False) -> Iterator[bool]:
+    """Hold a lock on `path` while the block runs; yields False if another process holds one that forbids it.
+
+    Several may hold a `shared` one. The lock is the kernel's and dies with the process: the file itself means nothing.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+    with _open_lock(path) as descriptor:
+        yield _lock(descriptor, shared=shared)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[int]:
+    """Wait for an exclusive lock on `path` and hold it while the block runs; its descriptor, open for both ways."""
+    with _open_lock(path) as descriptor:
+        while not _lock(descriptor):
+            time.sleep(_WAIT_SECONDS)
+        yield descriptor
+
+
+@contextlib.contextmanager
+def _open_lock(path: Path) -> Iterator[int]:
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags, 0o644)
     try:
-        yield _lock(descriptor)
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, *, shared: bool = False) -> bool:
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415
 
+        # far behind the end of any content; a shared lock is a byte of its own, the other one is all of them
+        os.lseek(descriptor, _LOCK_AT + (os.getpid() % _LOCK_BYTES if shared else 0), os.SEEK_SET)
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1 if shared else _LOCK_BYTES)
         except OSError:
             return False
         return True
     import fcntl  # noqa: PLC0415
 
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except OSError:
         return False
     return True

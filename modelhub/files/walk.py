@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from modelhub.core.errors import Changed
 from modelhub.core.types import Stamp
-from modelhub.files.digest import stamp
+from modelhub.files.digest import open_regular, stamp
 
 _HEX = frozenset("0123456789abcdef")
 
@@ -104,6 +105,33 @@ def names_under(folder: str, *, deep: bool = True, most: int = 20_000) -> dict[s
         if len(found) > most:
             return {}
     return found
+
+
+def links_under(folder: str, *, most: int) -> Iterator[str]:
+    """Paths of links to files under `folder`, `most` at the most; links to folders are not followed."""
+    waiting, met = [folder], 0
+    while waiting and met < most:
+        try:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_symlink():
+                        met += 1
+                        yield entry.path
+                    elif entry.is_dir(follow_symlinks=False) and not is_address(entry.name):
+                        waiting.append(entry.path)
+        except OSError:
+            continue
+
+
+def read_text(path: str, *, most: int = 1 << 20) -> str:
+    """The text of a small regular file; empty if it is large, or cannot be read."""
+    try:
+        with open_regular(os.path.realpath(path)) as stream:
+            if os.fstat(stream.fileno()).st_size > most:
+                return ""
+            return stream.read(most).decode("utf-8", "replace")
+    except (OSError, Changed):
+        return ""
 
 
 def is_hub(folder: str) -> bool:

@@ -27,6 +27,7 @@ from modelhub.core.events import Event, Problem, Progress, Result, Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces
 from modelhub.files import links, placements
+from modelhub.services.audit import Audit
 from modelhub.services.waiting import Tick, beside
 from modelhub.store.journal import Journal
 from modelhub.store.targets import Targets
@@ -69,7 +70,7 @@ class Count:
     total: int = 0
 
 
-def totals(plan: Plan, count: Count, *, dry_run: bool, run: int = 0) -> Deployed:
+def totals(plan: Plan, count: Count, *, dry_run: bool, run: int = 0, noted: bool = False) -> Deployed:
     linked = sum(skip.code == "linked" for skip in plan.skips)
     return Deployed(
         made=len(count.made),
@@ -83,18 +84,21 @@ def totals(plan: Plan, count: Count, *, dry_run: bool, run: int = 0) -> Deployed
         replaced=sum(step.replaces for step in count.made),
         configs=count.configs,
         bytes_copied=sum(step.size for step in count.made if step.how in COPIES),
-        run=run if count.made or count.removed or count.configs else 0,
+        run=run if count.made or count.removed or count.configs or noted else 0,
     )
 
 
 class Application:
     """Applies plans to one hub's targets, one at a time."""
 
-    def __init__(self, places: HubPlaces, targets: Targets, journal: Journal, registries: Registries) -> None:
+    def __init__(
+        self, places: HubPlaces, targets: Targets, journal: Journal, registries: Registries, audit: Audit
+    ) -> None:
         self._places = places
         self._targets = targets
         self._journal = journal
         self._registries = registries
+        self._audit = audit
 
     @contextlib.contextmanager
     def alone(self, what: str) -> Iterator[int]:
@@ -109,13 +113,22 @@ class Application:
                 placements.sweep(folder)
             self._journal.settle()
             run = self._journal.begin(what)
+            self._audit.note(what, state="begun", run=run)
+            state = "interrupted"
             try:
                 yield run
+                state = "done"
             finally:
                 self._journal.close(run)
+                self._audit.note(what, state=state, run=run)
 
-    def run(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
-        """Do what the plan says. What changed meanwhile is left alone and told. `before` was done for it already."""
+    def run(
+        self, plan: Plan, before: Sequence[JournalStep] = (), finish: Callable[[], None] = lambda: None
+    ) -> Task[Deployed]:
+        """Do what the plan says. What changed meanwhile is left alone and told.
+
+        `before` was done for it already, or will be by `finish` when all the rest is done.
+        """
         ids = {target.name: target.id for target in self._targets.all()}
         count = Count(total=len(plan.removals) + len(plan.links))
         with self.alone(plan.what) as run, contextlib.ExitStack() as stack:
@@ -129,7 +142,8 @@ class Application:
                 yield Progress("deploy", count.done, count.total, "links", making[0].path)
                 yield from self._make(making, ids, run, known, count)
             yield from self._configs([step for step in plan.configs if not step.first], ids, run, count)
-        yield Result(totals(plan, count, dry_run=False, run=run))
+            finish()
+        yield Result(totals(plan, count, dry_run=False, run=run, noted=bool(before)))
 
     def _remove(
         self, removals: Sequence[RemoveLink], ids: Mapping[str, int], run: int, known: "_Known", count: Count
@@ -153,7 +167,8 @@ class Application:
         self, steps: Sequence[MakeLink], ids: Mapping[str, int], run: int, known: "_Known", count: Count
     ) -> Generator[Event, None, None]:
         folders = _folders(file for step in steps for file in step.files)
-        self._targets.intend(steps, ids, run, _missing(folders))
+        new = _missing(folders)
+        self._targets.intend(steps, ids, run, new)
         done = []
         for step in steps:
             count.done += 1
@@ -164,7 +179,8 @@ class Application:
                 count.problems += 1
             else:
                 done.append(made)
-        links.sync(_folders(file for step in done for file in step.files))
+        above = (os.path.dirname(folder) for folder in new if os.path.isdir(folder))
+        links.sync([*_folders(file for step in done for file in step.files), *above])
         self._targets.made(done, ids)
         count.made += done
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modelhub.core.errors import Changed, HashMismatch, ModelHubError, as_ours
 from modelhub.core.events import TROUBLE, Event, FileSeen, Outcome, Problem
@@ -29,6 +29,7 @@ class Batch:
         self._started = 0.0
         self._rejected: list[Rejected] = []
         self._places: list[tuple[str, Stamp, str]] = []
+        self._settled: set[str] | None = None
 
     def add(self, prepared: Prepared) -> None:
         self._started = self._started or time.monotonic()
@@ -58,6 +59,7 @@ class Batch:
         self._found_files.note(rejected, places)
         if not prepared:
             return
+        self._settle(prepared)
         changed = self._blobs.publish([piece.staged for one in prepared for piece in one.pieces if piece.staged])
         whole = []
         for one in prepared:
@@ -78,6 +80,16 @@ class Batch:
         links.sync({os.path.dirname(path) for path, _ in settled})
         self._found_files.settle(settled)
         yield from events
+
+    def _settle(self, prepared: Sequence[Prepared]) -> None:
+        """What is in the store without a row saying so may have a name that is not durable yet."""
+        found = {piece.digests.sha256 for one in prepared for piece in one.pieces if piece.stored_at and piece.digests}
+        if not found:
+            return
+        if self._settled is None:
+            self._settled = self._found_files.stored()
+        self._blobs.settle(found - self._settled)
+        self._settled |= found
 
     def _entry(self, prepared: Prepared) -> Entry:
         if prepared.digests is None:

@@ -3,7 +3,7 @@
 import gc
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 
@@ -68,7 +68,7 @@ class Deployment:
                 f"The target {disabled[0]} is disabled.",
                 hint=f"Run `modelhub targets enable {disabled[0]}`.",
             )
-        chosen = targets or [target for target in self._targets.all() if target.enabled]
+        chosen = targets or self.enabled()
         if not chosen:
             raise InvalidInput(
                 "No target is enabled.",
@@ -164,7 +164,12 @@ class Deployment:
         missing = [model_id for model_id in records if model_id not in known]
         return known | {model.id: model for model in self._library.deployables(missing)} if missing else known
 
-    def plan_removal(self, target_names: Sequence[str] = (), models: Sequence[Model] | None = None) -> Plan:
+    def enabled(self) -> list[Target]:
+        return [target for target in self._targets.all() if target.enabled]
+
+    def plan_removal(
+        self, target_names: Sequence[str] = (), models: Sequence[Model] | None = None, *, what: str = "undeploy"
+    ) -> Plan:
         """Remove the links of targets (all, if none is named), or only those of `models`."""
         targets = [self._targets.get(name) for name in target_names] or self._targets.all()
         ids = None if models is None else {model.id for model in models}
@@ -184,7 +189,7 @@ class Deployment:
             steps += own
             if mine or self._targets.configs(target.id):
                 steps += self._config_steps(prepared, {link.model_id: link for link in mine}, own, (), selection)
-        return Plan(tuple(steps), "undeploy")
+        return Plan(tuple(steps), what)
 
     def reconfigured(self, target: Target, steps: Sequence[Step]) -> list[Step]:
         """The changes to a target's configuration that `steps` bring."""
@@ -193,12 +198,15 @@ class Deployment:
         records = {link.model_id: link for link in self._desk.records(target)}
         return list(self._config_steps(prepared, records, steps, (), selection))
 
-    def apply(self, plan: Plan, before: Sequence[JournalStep] = ()) -> Task[Deployed]:
-        """Do what the plan says; `before` is what was done for it already (files adopted), to be undone with it.
+    def apply(
+        self, plan: Plan, before: Sequence[JournalStep] = (), finish: Callable[[], None] = lambda: None
+    ) -> Task[Deployed]:
+        """Do what the plan says; `before` was done for it already (files adopted) or is done by `finish`.
 
-        What changed meanwhile is left alone and told. Raises Conflict while another deployment runs on the hub.
+        It is undone with the rest. What changed meanwhile is left alone and told. Raises Conflict while another
+        deployment runs on the hub.
         """
-        return self._application.run(plan, before)
+        return self._application.run(plan, before, finish)
 
     def preview(self, plan: Plan) -> Deployed:
         return totals(

@@ -18,29 +18,38 @@ from modelhub.core.events import Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, bundled, user_apps, user_rules
 from modelhub.core.types import Adopt
+from modelhub.files import links
+from modelhub.files.audit import AuditLog
 from modelhub.files.blobs import Blobs, Staging
 from modelhub.services import running
 from modelhub.services.adoption import adopt_conflicts
 from modelhub.services.applying import Application
+from modelhub.services.audit import Audit
 from modelhub.services.checkup import Checkup
 from modelhub.services.deploy import Deployment
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
 from modelhub.services.lookup import Lookup
+from modelhub.services.repair import Repairer
 from modelhub.services.rules import RuleDesk
 from modelhub.services.scan import Scanner, ScanSummary
 from modelhub.services.targets import TargetDesk
+from modelhub.services.trash import TrashDesk
 from modelhub.services.undo import Undo
 from modelhub.services.upkeep import Upkeep
+from modelhub.services.uses import Uses
+from modelhub.services.verify import Verifier
 from modelhub.store import migrate
 from modelhub.store.engine import Database
 from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
 from modelhub.store.journal import Journal
 from modelhub.store.library import Library
+from modelhub.store.meta import Meta
 from modelhub.store.migrate import Status
 from modelhub.store.rules import Rules
 from modelhub.store.targets import Targets
+from modelhub.store.trash import Trash
 
 
 @dataclass
@@ -53,8 +62,12 @@ class Hub:
     targets: TargetDesk
     deployment: Deployment
     undo: Undo
+    trash: TrashDesk
+    audit: Audit
     checkup: Checkup
     upkeep: Upkeep
+    verifier: Verifier
+    repairer: Repairer
     rules: RuleDesk
     lookup: Lookup
     judge: Judge
@@ -87,7 +100,8 @@ class Hub:
         roots = [require_exists(path) for path in paths]
         scanner = Scanner(self.settings, Blobs(self.places), self._found_files, self.judge)
         mode = adopt or self.settings.adopt
-        return scanner.scan(roots, adopt=mode, staging=lambda: Staging(self.places), dry_run=dry_run)
+        task = scanner.scan(roots, adopt=mode, staging=lambda: Staging(self.places), dry_run=dry_run)
+        return task if dry_run else self.audit.watched("scan", task, paths=roots, adopt=mode)
 
 
 def open_hub(settings: Settings, *, create: bool = True) -> Hub:
@@ -113,11 +127,15 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         Targets(library_database),
     )
     external = ExternalRecords(library_database)
-    models = Models(library, found_files, targets, Blobs(places), judge, external)
-    journal = Journal(library_database)
+    journal, trash = Journal(library_database), Trash(library_database)
+    audit = Audit(AuditLog(places.audit), Meta(library_database))
+    models = Models(library, found_files, targets, Blobs(places), judge, external, journal, audit)
     desk = TargetDesk(targets, models, (user_apps(os.environ), places.own_apps), str(places.deployed))
-    application = Application(places, targets, journal, running.registry)
+    application = Application(places, targets, journal, running.registry, audit)
+    meta = Meta(library_database)
+    uses = Uses(desk, trash, Blobs(places), settings.launch_files)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
+    verifier = Verifier(settings, places, library, found_files, judge, uses, meta, audit)
     checkup = Checkup(places, library, desk, judge, journal, application, deployment)
     if _writable(places):
         desk.create_defaults()
@@ -127,9 +145,13 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         models=models,
         targets=desk,
         deployment=deployment,
-        undo=Undo(journal, targets, desk, application, deployment),
+        undo=Undo(journal, targets, desk, application, deployment, trash, models),
+        trash=TrashDesk(places, library, trash, found_files, deployment, journal, uses, audit),
+        audit=audit,
         checkup=checkup,
-        upkeep=Upkeep(settings, places, library_database, library, found_files, desk, checkup, judge),
+        upkeep=Upkeep(settings, places, library_database, library, found_files, desk, checkup, judge, verifier),
+        verifier=verifier,
+        repairer=Repairer(places, library, found_files, audit),
         rules=RuleDesk(rules, judge, places.own_rules),
         lookup=Lookup(settings, models, library, external, judge),
         judge=judge,
@@ -150,7 +172,7 @@ def _writable(places: HubPlaces) -> bool:
 
 def _make_folders(places: HubPlaces) -> None:
     try:
-        places.models.mkdir(parents=True, exist_ok=True)
+        links.make_folder(os.path.abspath(places.models))
     except OSError as error:
         raise from_os_error(error, f"The hub {printable(places.root)}") from error
 

@@ -120,6 +120,7 @@ class Known:
         there = self._found_files.known(self._stored - stored)
         files = {sha256: blobs.files(sha256) for sha256 in there}
         back = {sha256: found[0].name for sha256, found in files.items() if found}
+        blobs.settle(back)
         if lost or back:
             self._found_files.restore_truth(lost, back)
 

@@ -1,10 +1,11 @@
 """Models: listed, shown, explained, corrected, judged again."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modelhub.core.deployment import Placed
+from modelhub.core.deployment import JournalStep, Placed
 from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.events import Problem, Progress, Result, Task
 from modelhub.core.names import is_utf8, printable
@@ -20,11 +21,13 @@ from modelhub.core.types import (
     ModelFilter,
 )
 from modelhub.files.blobs import Blobs
+from modelhub.services.audit import Audit
 from modelhub.services.evaluate import labelled_header
 from modelhub.services.judge import Judge
 from modelhub.services.units import stored_unit
 from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
+from modelhub.store.journal import Journal
 from modelhub.store.library import Content, Library
 from modelhub.store.targets import Targets
 from modelhub.store.verdicts import CORRECTABLE
@@ -89,8 +92,12 @@ class Models:
         blobs: Blobs,
         judge: Judge,
         external: ExternalRecords,
+        journal: Journal,
+        audit: Audit,
     ) -> None:
         self._library = library
+        self._journal = journal
+        self._audit = audit
         self._external = external
         self._found_files = found_files
         self._targets = targets
@@ -192,11 +199,41 @@ class Models:
                 tags=tuple(sorted((set(model.tags) | set(add_tags)) - set(remove_tags))),
                 notes=model.notes if notes is None else notes,
             )
+        had = self._library.corrections(model.id)
+        before = {
+            "fields": {field: had.get(field, "") for field in fields},
+            "tags": list(model.tags),
+            "notes": model.notes,
+        }
+        self._audit.note("set", model=model.sha256, fields=fields, tags=[*add_tags], untags=[*remove_tags], notes=notes)
+        run = self._journal.begin("set")
+        step = JournalStep("set", model.filename, sha256=model.sha256, before=json.dumps(before).encode(),
+                           model_id=model.id)  # fmt: skip
+        self._journal.note(run, [step])
+        self._set(model, fields, add_tags, remove_tags, notes)
+        self._journal.close(run)
+        return self._library.resolve(str(model.id))
+
+    def set_back(self, model_id: int, before: bytes) -> None:
+        """Undo a correction: `before` is what the journal kept of the model."""
+        told = json.loads(before)
+        model = self._library.resolve(str(model_id))
+        tags = [str(tag) for tag in told.get("tags", ())]
+        gone = [tag for tag in model.tags if tag not in tags]
+        self._set(model, told.get("fields", {}), tags, gone, told.get("notes"))
+
+    def _set(
+        self,
+        model: Model,
+        fields: Mapping[str, str],
+        add_tags: Sequence[str],
+        remove_tags: Sequence[str],
+        notes: str | None,
+    ) -> None:
         self._library.correct(model.id, fields)
         if "" in fields.values():
             self.judge_again([model])
         self._library.annotate(model.id, add_tags=add_tags, remove_tags=remove_tags, notes=notes)
-        return self._library.resolve(str(model.id))
 
     def corrected(self) -> list[tuple[Model, Mapping[str, str]]]:
         """The models of which something was set by hand, and what."""

@@ -28,29 +28,44 @@ from modelhub.core.types import Sha256
 from modelhub.files import links, placements
 from modelhub.services.applying import Application, Deployed
 from modelhub.services.deploy import Deployment
+from modelhub.services.library import Models
 from modelhub.services.targets import TargetDesk
 from modelhub.store.journal import Journal, Run
 from modelhub.store.targets import Targets
+from modelhub.store.trash import Trash
 
 _OURS = ("made", "replaced", "removed")
 _USERS = ("moved", "adopted")
+_OF_MODELS = ("trashed", "restored", "set")
 
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """What taking back a run would do. `users` are files of the user's that go back, `folders` go if they are empty."""
+    """What taking back a run would do. `users` are files of the user's that go back, `folders` go if they are empty,
+    `models` come out of the trash, go back into it, or are again what they were set to.
+    """
 
     run: Run
     plan: Plan
     users: tuple[JournalStep, ...]
     folders: tuple[str, ...]
+    models: tuple[JournalStep, ...] = ()
 
 
 class Undo:
     def __init__(
-        self, journal: Journal, targets: Targets, desk: TargetDesk, application: Application, deployment: Deployment
+        self,
+        journal: Journal,
+        targets: Targets,
+        desk: TargetDesk,
+        application: Application,
+        deployment: Deployment,
+        trash: Trash,
+        models: Models,
     ) -> None:
         self._journal = journal
+        self._trash = trash
+        self._models = models
         self._targets = targets
         self._desk = desk
         self._application = application
@@ -60,9 +75,12 @@ class Undo:
         """What was deployed and undone, newest first."""
         return self._journal.runs()
 
-    def plan(self, run: int | None = None) -> Undoing:
-        """What undoing a run (the last one that was not undone, if none is named) would change; nothing is touched."""
-        chosen = self._journal.to_undo(run)
+    def plan(self, run: int | None = None, *, of_models: bool = True) -> Undoing:
+        """What undoing a run (the last one that was not undone, if none is named) would change; nothing is touched.
+
+        Without `of_models` what only changed models (deleted, restored, set) is passed over.
+        """
+        chosen = self._journal.to_undo(run, () if of_models else ("delete", "restore", "set"))
         if chosen.state == "undone":
             raise Changed(f"Run {chosen.id} was undone already.", hint="`modelhub deploy history` lists all runs.")
         later = self._journal.later(chosen.id)
@@ -89,7 +107,8 @@ class Undo:
             configs += self._deployment.reconfigured(targets[target_id], own_steps)
         users = tuple(step for step in reversed(steps) if step.action in _USERS)
         folders = tuple(step.path for step in reversed(steps) if step.action == "folder")
-        return Undoing(chosen, Plan((*configs, *made), "undo"), users, folders)
+        models = tuple(step for step in reversed(steps) if step.action in _OF_MODELS)
+        return Undoing(chosen, Plan((*configs, *made), "undo"), users, folders, models)
 
     def _model(
         self,
@@ -149,10 +168,22 @@ class Undo:
                 yield Problem.of(known, item=step.path)
         for folder in undoing.folders:
             links.remove_if_empty(folder)
+        self._models_back(undoing.models)
         if not problems:  # else the same command tries the rest again
             self._journal.close(undoing.run.id, "undone")
         if result is not None:
             yield result
+
+    def _models_back(self, steps: Sequence[JournalStep]) -> None:
+        self._trash.take_back(_ids(steps, "trashed"))
+        self._trash.put(_ids(steps, "restored"))
+        for step in steps:
+            if step.action == "set" and step.model_id is not None:
+                self._models.set_back(step.model_id, step.before or b"{}")
+
+
+def _ids(steps: Sequence[JournalStep], action: str) -> list[int]:
+    return [step.model_id for step in steps if step.action == action and step.model_id is not None]
 
 
 def _file(step: JournalStep, recorded: Mapping[str, LinkFile]) -> LinkFile:

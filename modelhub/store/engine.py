@@ -78,10 +78,16 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def connect_read_only(path: Path) -> sqlite3.Connection:
-    """Look without touching; `immutable` because a read-only folder cannot hold WAL's shared memory."""
-    immutable = "" if os.access(path.parent, os.W_OK) else "&immutable=1"
-    uri = f"{path.absolute().as_uri()}?mode=ro{immutable}"
+    """Look without touching; `immutable` because a read-only folder cannot hold WAL's shared memory.
+
+    What a crash left half-done in a journal is rolled back, which SQLite does for those who may write.
+    """
+    writable = os.access(path.parent, os.W_OK)
+    unfinished = writable and os.access(path, os.W_OK) and os.path.exists(f"{path}-journal")
+    options = ("mode=rw" if unfinished else "mode=ro") + ("" if writable else "&immutable=1")
+    uri = f"{path.absolute().as_uri()}?{options}"
     raw = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    raw.execute("PRAGMA query_only = ON")
     raw.create_function("casefold", 1, _casefold, deterministic=True)
     return raw
 

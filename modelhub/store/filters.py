@@ -9,16 +9,17 @@ from modelhub.store import schema
 _M = schema.models.c
 
 
-def ways_to_name(text: str) -> list[ColumnElement[bool]]:
+def ways_to_name(text: str, *, deleted: bool = False) -> list[ColumnElement[bool]]:
+    """Conditions to be tried one after the other; with `deleted` for what is in the trash only."""
     folded = storable(text).casefold()
     ways: list[ColumnElement[bool]] = [_M.id == int(text)] if text.isdecimal() and len(text) < 19 else []
-    alive = _M.deleted == 0
+    alive = _M.deleted == (1 if deleted else 0)
     ways += [alive & (_M.filename == storable(text)), alive & (func.casefold(_M.filename) == folded)]
     ways.append(alive & func.casefold(_M.filename).in_([folded + suffix for suffix in _SUFFIXES]))
     lower = text.lower()
     if 4 <= len(lower) <= 64 and set(lower) <= set("0123456789abcdef"):
         ways.append((_M.file_hash >= lower) & (_M.file_hash < lower + "g"))
-    return ways
+    return [way & alive for way in ways] if deleted else ways
 
 
 _SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")

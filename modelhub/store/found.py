@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, text, update
 from modelhub.core.names import storable
 from modelhub.core.types import Classified, Stamp
 from modelhub.store import schema, verdicts
-from modelhub.store.engine import Database
+from modelhub.store.engine import Database, now
 from modelhub.store.recording import (
     BRIEF,
     Brief,
@@ -155,6 +155,17 @@ class FoundFiles:
         with self._database.read() as connection:
             return {row[0]: os.fsdecode(row[1]) for row in connection.execute(query)}
 
+    def copies(self, digests: Iterable[str]) -> list[tuple[str, str]]:
+        """Every place where one of these contents was last seen as a file of its own: SHA-256 and path."""
+        c = schema.found_files.c
+        own = c.present == 1, c.adopted.not_in(_LINKS_INTO_STORE)
+        found: list[tuple[str, str]] = []
+        with self._database.read() as connection:
+            for some in _chunks(sorted(digests)):
+                query = select(c.sha256, c.path_bytes).where(c.sha256.in_(some), *own).order_by(c.id.desc())
+                found += [(row[0], os.fsdecode(row[1])) for row in connection.execute(query)]
+        return found
+
     def holding(self, name: str, files: Iterable[tuple[str, str]]) -> str:
         """The address of a model of this name that these files (name, SHA-256) are a part of; empty if none is."""
         here = {(storable(relative), sha256) for relative, sha256 in files}
@@ -228,6 +239,14 @@ class FoundFiles:
                 found.update(connection.execute(query).scalars())
         return found
 
+    def set_aside(self, sha256: str) -> None:
+        """Note that a damaged content was moved out of the store."""
+        with self._database.write() as connection:
+            connection.exec_driver_sql(
+                "UPDATE blobs SET stored = 0, quarantined_at = ? WHERE sha256 = ?", (now(), sha256)
+            )
+            mark_missing(connection)
+
     def restore_truth(self, lost: Iterable[str], back: Mapping[str, str]) -> None:
         """Note contents that are not in the store any more, and those (with their names) that are there again."""
         blobs = schema.blobs
@@ -235,7 +254,7 @@ class FoundFiles:
             for chunk in _chunks(sorted(lost)):
                 connection.execute(update(blobs).where(blobs.c.sha256.in_(chunk)).values(stored=False))
             for sha256, name in back.items():
-                values = {"stored": True, "name": storable(name), "name_bytes": os.fsencode(name)}
+                values = {"stored": True, "name": storable(name), "name_bytes": os.fsencode(name), "quarantined_at": ""}
                 connection.execute(update(blobs).where(blobs.c.sha256 == sha256).values(values))
             mark_missing(connection)
 

@@ -12,6 +12,8 @@ from modelhub.store import schema
 from modelhub.store.engine import Database, now
 
 _R = schema.deploy_runs.c
+_OF_MODELS = "('trashed', 'restored', 'set')"
+"""Steps that change a model, not what is deployed."""
 
 
 class Run(NamedTuple):
@@ -58,24 +60,44 @@ class Journal:
         with self._database.read() as connection:
             return [Run(*row) for row in connection.exec_driver_sql(query, (limit,))]
 
-    def to_undo(self, run: int | None) -> Run:
-        """The run `run`, or the last one that was not undone; raises NotFound."""
+    def to_undo(self, run: int | None, passed_over: Sequence[str] = ()) -> Run:
+        """The run `run`, or the last one that was not undone, `passed_over` some kinds; raises NotFound."""
         for one in self.runs(limit=10_000):
-            if (run is None and one.state != "undone" and one.what != "undo") or one.id == run:
+            last = one.state != "undone" and one.what not in ("undo", *passed_over)
+            if (run is None and last) or one.id == run:
                 return one
         if run is None:
             raise NotFound("There is nothing to undo.", hint="`modelhub deploy history` lists what was done.")
         raise NotFound(f"There is no run {run}.", hint="`modelhub deploy history` lists them.")
 
     def later(self, run: int) -> list[int]:
-        """Later runs, not undone, that changed a target which this one changed."""
+        """Later runs, not undone, that changed a target or a model which this one changed."""
         query = (
             "SELECT DISTINCT r.id FROM deploy_runs r JOIN deploy_steps s ON s.run_id = r.id WHERE r.id > ?"
             " AND r.state <> 'undone' AND r.what <> 'undo'"
-            " AND s.target_id IN (SELECT target_id FROM deploy_steps WHERE run_id = ?) ORDER BY r.id DESC"
+            " AND (s.target_id IN (SELECT target_id FROM deploy_steps WHERE run_id = ?) OR"
+            f" s.action IN {_OF_MODELS} AND s.model_id IN"
+            f" (SELECT model_id FROM deploy_steps WHERE run_id = ? AND action IN {_OF_MODELS}))"
+            " ORDER BY r.id DESC"
         )
         with self._database.read() as connection:
-            return [row[0] for row in connection.exec_driver_sql(query, (run, run))]
+            return [row[0] for row in connection.exec_driver_sql(query, (run, run, run))]
+
+    def targets_of_last(self, action: str, model_ids: Sequence[int]) -> set[int]:
+        """Targets from which links of these models were removed in the last run that did `action` to each."""
+        found: set[int] = set()
+        last = (
+            "SELECT max(s.run_id) FROM deploy_steps s JOIN deploy_runs r ON r.id = s.run_id"
+            " WHERE s.action = ? AND s.model_id = ? AND r.state <> 'undone'"
+        )
+        query = (
+            "SELECT DISTINCT target_id FROM deploy_steps WHERE action = 'removed' AND model_id = ?"
+            f" AND target_id IS NOT NULL AND run_id = ({last})"
+        )
+        with self._database.read() as connection:
+            for one in model_ids:
+                found.update(connection.exec_driver_sql(query, (one, action, one)).scalars())
+        return found
 
     def steps(self, run: int) -> list[JournalStep]:
         c = schema.deploy_steps.c

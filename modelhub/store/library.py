@@ -137,16 +137,21 @@ class Library:
             query = select(func.count()).select_from(schema.models).where(*conditions_of(wanted))
             return connection.execute(query).scalar_one()
 
-    def resolve(self, text: str) -> Model:
-        """The one model that `text` names: an id, a file name with or without suffix, or a digest's start."""
+    def resolve(self, text: str, *, deleted: bool = False) -> Model:
+        """The one model that `text` names: an id, a file name with or without suffix, or a digest's start.
+
+        With `deleted` only what is in the trash is looked at.
+        """
         with self._database.read() as connection:
-            for condition in ways_to_name(text):
+            for condition in ways_to_name(text, deleted=deleted):
                 rows = connection.execute(select(*_COLUMNS).where(condition).limit(6)).all()
                 if len(rows) == 1:
                     return _models(connection, rows)[0]
                 if rows:
                     names = ", ".join(f"{row.id} ({printable(row.filename)})" for row in rows[:5])
                     raise Ambiguous(f"{printable(text)!r} fits several models: {names}.", hint="Use the id.")
+        if deleted:
+            raise NotFound(f"There is no {printable(text)!r} in the trash.", hint="`modelhub trash` lists what is.")
         raise NotFound(
             f"There is no model {printable(text)!r}.",
             hint="`modelhub list` shows what there is; names, ids and digest prefixes work.",
@@ -195,11 +200,23 @@ class Library:
 
     def verified(self, digests: Sequence[str]) -> None:
         """Note that these contents were read whole and found right."""
-        with self._database.write() as connection:
-            for sha256 in digests:
-                connection.execute(
-                    update(schema.blobs).where(schema.blobs.c.sha256 == sha256).values(verified_at=now())
+        if digests:
+            moment = now()
+            with self._database.write() as connection:
+                connection.exec_driver_sql(
+                    "UPDATE blobs SET verified_at = ?, quarantined_at = '' WHERE sha256 = ?",
+                    [(moment, sha256) for sha256 in digests],
                 )
+
+    def verified_at(self) -> dict[str, str]:
+        """When each content was last read whole and found right."""
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, verified_at FROM blobs")}
+
+    def first_added(self) -> str:
+        """When the oldest content came; empty if there is none."""
+        with self._database.read() as connection:
+            return connection.exec_driver_sql("SELECT coalesce(min(created_at), '') FROM blobs").scalar_one() or ""
 
     def locations(self, model_id: int) -> list[Location]:
         """Where the file that stands for the model was found."""

@@ -214,11 +214,17 @@ def _put_blob(connection: Connection, file: FileEntry) -> None:
         stored=file.stored,
         verified_at=now(),
         created_at=now(),
+        quarantined_at="",
     )
     new = statement.excluded
     known = {"blake3": new.blake3, "autov1": new.autov1}
     if file.stored:
-        known |= {"stored": new.stored, "name": new.name, "name_bytes": new.name_bytes}
+        known |= {
+            "quarantined_at": new.quarantined_at,
+            "stored": new.stored,
+            "name": new.name,
+            "name_bytes": new.name_bytes,
+        }
     connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=known))
 
 

@@ -66,6 +66,8 @@ models = Table(
     Column("license", Text, nullable=False),
     Column("languages", Text, nullable=False),
     Column("facts", Text, nullable=False),
+    Column("deleted_at", Text),
+    Column("offline", Boolean, nullable=False),
 )
 
 model_metadata = Table(
@@ -92,6 +94,7 @@ blobs = Table(
     Column("stored", Boolean, nullable=False),
     Column("verified_at", Text, nullable=False),
     Column("created_at", Text, nullable=False),
+    Column("quarantined_at", Text, nullable=False),
 )
 
 model_files = Table(
@@ -124,6 +127,42 @@ found_files = Table(
     Column("sample", Text, nullable=False),
     Column("first_seen", Text, nullable=False),
     Column("recorded_at", Text, nullable=False),
+    Column("volume", Text, nullable=False),
+)
+
+volumes = Table(
+    "volumes",
+    library,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("mount_bytes", LargeBinary, nullable=False),
+    Column("online", Boolean, nullable=False),
+    Column("last_seen", Text, nullable=False),
+)
+
+overrides = Table(
+    "overrides",
+    library,
+    _id(),
+    Column("model_id", Integer, ForeignKey("models.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("code", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Text, nullable=False),
+)
+
+examinations = Table(
+    "examinations",
+    library,
+    _id(),
+    _model_id(),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("examined_at", Text, nullable=False),
 )
 
 evidence = Table(

@@ -15,6 +15,7 @@ from modelhub.core.errors import DatabaseBroken, SchemaTooNew
 from modelhub.core.events import Result
 from modelhub.core.types import ModelFilter
 from modelhub.services.hub import Hub, database_status, open_hub
+from modelhub.services.verify import Scope
 from tests.conftest import Modelhub, finish, scan
 
 ARCHIVE = Path(__file__).parent.parent / "data/first_version_hub.tar.xz"
@@ -79,7 +80,7 @@ def test_its_models_are_listed_and_verified(old_hub: Path, new_hub: Callable[[],
     hub = new_hub()
     assert len(hub.models.find(ModelFilter())) == 26
     assert len(hub.models.find(ModelFilter(deleted=True))) == 2
-    value = next(event.value for event in hub.upkeep.verify() if isinstance(event, Result))
+    value = next(event.value for event in hub.verifier.verify(Scope()) if isinstance(event, Result))
     assert (value.contents, value.good) == (28, 28)
 
 

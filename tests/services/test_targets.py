@@ -271,9 +271,19 @@ def test_runs_are_undone_one_after_the_other_until_there_is_none(hub: Hub, comfy
     finish(hub.undo.run(hub.undo.plan()))
     assert "loras/detail.safetensors" in names(comfyui)
     finish(hub.undo.run(hub.undo.plan()))
+    assert hub.models.resolve("detail.safetensors").type == "lora"
+    finish(hub.undo.run(hub.undo.plan()))
     assert not comfyui.exists()
     with pytest.raises(NotFound, match="nothing to undo"):
         hub.undo.plan()
+
+
+def test_undo_of_a_deployment_passes_over_what_changed_models_only(hub: Hub, comfyui: Path) -> None:
+    deploy(hub)
+    hub.models.correct("detail.safetensors", fields={}, add_tags=["kept"])
+    finish(hub.undo.run(hub.undo.plan(of_models=False)))
+    assert names(comfyui) == []
+    assert hub.models.resolve("detail.safetensors").tags == ("kept",)
 
 
 def test_undo_of_another_method_brings_back_the_links(hub: Hub, comfyui: Path) -> None:

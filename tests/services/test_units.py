@@ -12,6 +12,7 @@ import pytest
 from modelhub.core.types import Adopt, ModelFilter
 from modelhub.services.hub import Hub
 from modelhub.services.units import Unit
+from modelhub.services.verify import Scope
 from tests import build
 from tests.conftest import crash_while_placing, finish, scan
 from tests.formats.test_bundles import CONFIG, write_llama
@@ -35,8 +36,8 @@ def test_a_folder_is_one_model_and_a_second_scan_knows_it(hub: Hub, tmp_path: Pa
         again = scan(hub, tmp_path / "in", adopt=adopt)
         assert again.outcomes() == {"Llama-tiny/model-00001-of-00002.safetensors": "known"}
         assert (place / "config.json").read_text().startswith("{")
-    assert not finish(hub.upkeep.verify()).problems
-    assert not finish(hub.upkeep.verify(quick=True)).problems
+    assert not finish(hub.verifier.verify(Scope())).problems
+    assert not finish(hub.verifier.verify(Scope(quick=True))).problems
 
 
 def test_files_that_models_share_are_stored_once(hub: Hub, tmp_path: Path) -> None:
@@ -138,7 +139,7 @@ def test_another_model_in_the_same_folder_is_another_model(hub: Hub, tmp_path: P
         build.safetensors(path, {"model.embed_tokens.weight": (32, 8)}, mark=f"new {path.name}")
     scan(hub, tmp_path / "in", adopt="copy")
     assert len(hub.models.find(ModelFilter())) == 2
-    assert not finish(hub.upkeep.verify()).problems
+    assert not finish(hub.verifier.verify(Scope())).problems
 
 
 def test_a_folder_deploys_as_a_folder_of_links_and_leaves_nothing_behind(hub: Hub, tmp_path: Path) -> None:

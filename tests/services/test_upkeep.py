@@ -8,13 +8,13 @@ import pytest
 
 from modelhub.core.events import Problem, Result
 from modelhub.services.hub import Hub
-from modelhub.services.upkeep import Verified
+from modelhub.services.verify import Scope, Verified
 from tests import build
 from tests.conftest import finish, scan
 
 
 def verify(hub: Hub, *, quick: bool = False) -> tuple[Verified, dict[str, str]]:
-    events = list(hub.upkeep.verify(quick=quick))
+    events = list(hub.verifier.verify(Scope(quick=quick)))
     problems = {event.sha256: event.code for event in events if isinstance(event, Problem)}
     return next(event.value for event in events if isinstance(event, Result)), problems
 
@@ -71,8 +71,8 @@ def test_missing_truncated_foreign_and_extra_files_are_named(hub: Hub, downloads
         crowded.parent.name: "extra",
         "0" * 64: "foreign",
     }
-    assert verify(hub)[1] == expected
     assert verify(hub, quick=True)[1] == expected
+    assert verify(hub)[1] == expected | {cut.parent.name: "quarantined"}
     assert foreign.exists()
 
 
@@ -158,5 +158,5 @@ def test_a_link_to_another_model_where_a_broken_file_was_is_no_damage(
     hub.targets.change("comfyui", enabled=True, path=str(tmp_path / "comfy"))
     finish(hub.deployment.apply(hub.deployment.plan()))
     assert broken.is_symlink()
-    problems = [event for event in hub.upkeep.verify() if isinstance(event, Problem)]
+    problems = [event for event in hub.verifier.verify(Scope()) if isinstance(event, Problem)]
     assert {problem.code for problem in problems} <= {"missing"}
