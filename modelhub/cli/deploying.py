@@ -26,7 +26,7 @@ from modelhub.services.applying import Deployed
 from modelhub.services.hub import Hub, open_hub
 
 _QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
-_REFUSED = ("broken", "unsafe", "missing", "deleted", "not_listed", "no_folder")
+_REFUSED = ("broken", "unsafe", "missing", "offline", "deleted", "not_listed", "no_folder")
 """Why a model that was named is not deployed after all."""
 
 _FLAGS = ("--json", "-q", "--quiet")

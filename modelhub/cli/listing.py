@@ -7,6 +7,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
+from modelhub.cli.trusting import told
 from modelhub.core.types import SORT_KEYS, External, Model, ModelFilter
 from modelhub.services.hub import open_hub
 from modelhub.services.judge import Judge
@@ -90,7 +91,7 @@ def _table(models: Sequence[Model]) -> None:
             "by hand" if model.method == "manual" else output.percent(model.confidence),
             model.quantization or model.precision,
             output.size(model.size),
-            "missing" if model.missing else model.state,
+            model.condition,
             model.sha256[:10],
             model.filename,
         )
@@ -106,10 +107,13 @@ def show(session: Session, model: str) -> int:
     """Show everything about MODEL: a name, an id, or the start of a hash."""
     with open_hub(output.settings(session), create=False) as hub:
         details = hub.models.details(model)
+        trust = hub.trust.of(details)
     if session.json:
-        output.write_json(_details_json(details))
+        output.write_json(_details_json(details) | {"trust": trust})
     else:
         _say_details(details)
+        for name, value in told(trust)[1:]:
+            output.line(f"{name:17} {value}")
     return 0
 
 
@@ -160,7 +164,7 @@ def _say_details(details: ModelDetails) -> None:
         ("notes", model.notes),
         (
             "state",
-            ("missing" if model.missing else model.state) + (f": {model.message}" if model.message else ""),
+            model.condition + (f": {model.message}" if model.message else ""),
         ),
     ]
     if len(details.files) > 1:

@@ -1,4 +1,4 @@
-"""verify, repair, audit, doctor, db."""
+"""verify, repair, volumes, audit, doctor, db."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,6 +11,7 @@ from modelhub.cli.app import HubCommand, HubGroup, Session
 from modelhub.core.apps import Target
 from modelhub.core.deployment import Finding
 from modelhub.core.places import HubPlaces
+from modelhub.services import backup
 from modelhub.services import hub as hubs
 from modelhub.services.checkup import TypeFolder
 from modelhub.services.hub import Hub, open_hub
@@ -38,6 +39,7 @@ def verify(session: Session, quick: bool, subset: str | None, resume: bool, rate
     elif not session.quiet:
         how = "by size and header" if quick else f"{output.size(value.bytes_read)} read"
         also = f" {value.skipped} were read before." if value.skipped else ""
+        also += f" {value.offline} are on drives that are not there." if value.offline else ""
         output.line(f"{value.good} of {value.contents} files are whole ({how}), {value.problems} problems.{also}")
     return output.WITH_PROBLEMS if problems else 0
 
@@ -57,6 +59,33 @@ def repair(session: Session, places: Sequence[str], dry_run: bool) -> int:
         would = "could be " if dry_run else ""
         output.line(f"{value.repaired} of {value.lost} lost files {would}repaired, {output.size(value.bytes)} copied.")
     return output.WITH_PROBLEMS if problems else 0
+
+
+@click.command(cls=HubCommand)
+@click.pass_obj
+def volumes(session: Session) -> int:
+    """List the drives and shares on which files were found outside the store, and which of them are away."""
+    with open_hub(output.settings(session), create=False) as hub:
+        known = hub.drives.all()
+    if session.json:
+        output.write_json({"volumes": known})
+        return 0
+    rows = [
+        (
+            one.label,
+            "online" if one.online else "offline",
+            str(one.files),
+            str(one.models),
+            one.last_seen,
+            one.mount,
+            one.id,
+        )
+        for one in known
+    ]
+    output.table(
+        ("volume", "state", "files", "models", "last seen", "mounted at", "id"), rows, right=("files", "models")
+    )
+    return 0
 
 
 @click.group(cls=HubGroup, invoke_without_command=True)
@@ -221,7 +250,7 @@ def db_backup(session: Session) -> int:
     """Copy both databases into the hub's backups folder, also while they are in use."""
     settings = output.settings(session)
     with open_hub(settings, create=False) as hub:
-        saved = hubs.backup(hub.places)
+        saved = backup.make(hub.places).files
     if session.json:
         output.write_json({"backups": saved})
     else:

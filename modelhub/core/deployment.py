@@ -43,6 +43,7 @@ class Deployable(NamedTuple):
     message: str
     missing: bool
     deleted: bool
+    offline: bool
 
 
 class Placed(NamedTuple):
@@ -238,7 +239,8 @@ class Plan:
 
 
 class JournalStep(NamedTuple):
-    """`action`: made, replaced, removed (links), folder, wrote (a configuration), adopted, moved (a user's file);
+    """`action`: made, replaced, removed (links), folder, wrote (a configuration), adopted, merged (with a copy), moved
+    (a user's file);
     of models trashed, restored, set (by hand), with the model's name for a path.
 
     `before` is what a file held, where a link pointed, or what was set; None: there was nothing.

@@ -236,6 +236,12 @@ class Model:
     tags: tuple[str, ...] = ()
     candidates: tuple[Candidate, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    offline: bool = False
+
+    @property
+    def condition(self) -> str:
+        """In one word, whether it can be used: its state, or offline or missing."""
+        return "offline" if self.offline else "missing" if self.missing else self.state
 
     @property
     def deployable(self) -> bool:
@@ -259,6 +265,7 @@ class Listed(NamedTuple):
     tags: str
     triggers: str
     civitai: bool
+    offline: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class AuditLog:
                 log.flush()
                 os.fsync(descriptor)
                 if not last.line:
-                    links.sync([str(self._path.parent)])
+                    links.sync_one(str(self._path.parent))
                 return head
         except OSError as error:
             raise from_os_error(error, printable(self._path)) from error

@@ -211,8 +211,8 @@ class Staging:
 
     def _sweep(self) -> None:
         """Remove what processes that are gone left behind: only folders of ours, only if their lock is free."""
-        for lock in self._partial.glob(f"{'[0-9a-f]' * 32}.lock"):
-            folder = self._partial / lock.stem
+        for name in {path.stem for path in self._partial.glob(f"{'[0-9a-f]' * 32}*")}:  # a power cut may leave either
+            folder, lock = self._partial / name, self._lock_file(name)
             with links.try_lock(lock) as free:
                 if free:
                     shutil.rmtree(folder, ignore_errors=True)

@@ -41,6 +41,13 @@ def digests(stream: BinaryIO, *, tick: Callable[[int], None] | None = None) -> D
     raise Changed("It changed while it was being read.", hint="Scan again when nothing writes to it.")
 
 
+def copy(source: BinaryIO, target: BinaryIO, tick: Callable[[int], None]) -> None:
+    """What is left of one stream into another."""
+    while block := source.read(BLOCK):
+        target.write(block)
+        tick(len(block))
+
+
 def sha256_of(stream: BinaryIO, tick: Callable[[int], None]) -> str:
     """The SHA-256 of an open file alone, for a comparison; `tick` is told every block's bytes."""
     sha256 = hashlib.sha256()
@@ -110,6 +117,16 @@ def tensor_digest(path: str) -> str:
         return ""
 
 
+def tensor_bytes(path: str) -> int:
+    """Bytes behind the header of a safetensors file; 0 if it is none, or cannot be read."""
+    try:
+        with open_regular(os.path.realpath(path)) as stream:
+            size = os.fstat(stream.fileno()).st_size
+            return max(0, size - 8 - int.from_bytes(stream.read(8), "little"))
+    except (OSError, Changed):
+        return 0
+
+
 def sample(stream: BinaryIO, size: int) -> str:
     """A cheap look at content: BLAKE3 over head, middle and tail, 64 KiB each. Not an identity."""
     fast = blake3()
@@ -140,7 +157,10 @@ def open_regular(path: str) -> BinaryIO:
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     flags |= getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(path, flags)
+    try:  # our own reading is no use of a model; only its owner may ask for that
+        descriptor = os.open(path, flags | getattr(os, "O_NOATIME", 0))
+    except PermissionError:
+        descriptor = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise Changed("It is no longer a regular file.", hint="Scan again.")

@@ -91,6 +91,16 @@ def _symlink(source: str, path: str) -> None:
         raise
 
 
+def leads_to(path: str, source: str, how: str) -> bool:
+    """Whether `path` is still the symlink or hard link to `source` that we made."""
+    if how != "hardlink":
+        return target_of(path) == source
+    try:
+        return os.path.samestat(os.lstat(path), os.lstat(source))
+    except OSError:
+        return False
+
+
 def remove_symlink(path: str, expected: str) -> bool:
     """Remove the link at `path` if it still points to `expected`; False if it is gone or not as we left it."""
     if target_of(path) != expected:
@@ -140,6 +150,21 @@ def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_n
         raise Conflict(f"{printable(path)} is the stored file itself.", hint="Do not scan a hub.")
     temporary = temporary_in(os.path.dirname(path))
     _symlink(source, temporary)
+    try:
+        require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def replace_by_hard_link(path: str, source: str, *, inode: int, size: int, mtime_ns: int) -> None:
+    """Make `path` a second name of `source`, atomically, if it is still the file we know."""
+    temporary = temporary_in(os.path.dirname(path))
+    if not hard_link(source, temporary):
+        told = f"No hard link can be made from {printable(source)} to {printable(path)}."
+        raise CannotLink(told, hint="Use symlinks: --way symlink.")
     try:
         require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
         os.replace(temporary, path)
@@ -221,13 +246,14 @@ def sync(paths: Iterable[str]) -> None:
     """Make files or folders durable. Many at once, since a journal writes them together."""
     unique = list(dict.fromkeys(paths))
     if len(unique) == 1:
-        _sync_one(unique[0])
+        sync_one(unique[0])
     elif unique:
         with ThreadPoolExecutor(min(_SYNC_THREADS, len(unique))) as pool:
-            list(pool.map(_sync_one, unique))
+            list(pool.map(sync_one, unique))
 
 
-def _sync_one(path: str) -> None:
+def sync_one(path: str) -> None:
+    """Make one file or folder durable."""
     flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags)
@@ -247,7 +273,7 @@ def make_folder(path: str) -> None:
         above = os.path.dirname(path)
         make_folder(above)
         os.makedirs(path, exist_ok=True)
-        _sync_one(above)
+        sync_one(above)
 
 
 @contextlib.contextmanager

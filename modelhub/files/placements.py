@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import BinaryIO
 
-from modelhub.core.deployment import LinkFile
+from modelhub.core.deployment import How, LinkFile
 from modelhub.core.errors import CannotLink, Changed, Conflict, InvalidInput
 from modelhub.core.names import printable
 from modelhub.core.types import Sha256
@@ -214,8 +214,8 @@ def sweep(folder: str) -> None:
                     os.unlink(entry.path)
 
 
-def file_for_link(path: str, source: str, sha256: Sha256) -> None:
-    """Put a file with the link's content where the link is, at once; its blocks are shared where they can be."""
+def file_for_link(path: str, source: str, sha256: Sha256, how: How = "symlink") -> None:
+    """Put a file of its own with the link's content where the link is, at once; blocks are shared where they can be."""
 
     def fill(target: BinaryIO) -> None:
         with open_regular(source) as content:
@@ -224,6 +224,6 @@ def file_for_link(path: str, source: str, sha256: Sha256) -> None:
             _copy(LinkFile(path, source, sha256, "copy"), target, None)
 
     with _staged(path, fill) as temporary:
-        if links.target_of(path) != source:
+        if not links.leads_to(path, source, how):
             raise Changed(f"{printable(path)} was changed meanwhile.", hint="Run the same command again.")
         os.replace(temporary, path)

@@ -3,7 +3,7 @@
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -13,7 +13,7 @@ from modelhub.core import config
 from modelhub.core.apps import App
 from modelhub.core.config import Settings
 from modelhub.core.deployment import JournalStep, Plan
-from modelhub.core.errors import NotFound, from_os_error
+from modelhub.core.errors import Conflict, NotFound, from_os_error
 from modelhub.core.events import Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, bundled, user_apps, user_rules
@@ -21,35 +21,46 @@ from modelhub.core.types import Adopt
 from modelhub.files import links
 from modelhub.files.audit import AuditLog
 from modelhub.files.blobs import Blobs, Staging
+from modelhub.files.digest import stamp
+from modelhub.files.volumes import Volumes
 from modelhub.services import running
 from modelhub.services.adoption import adopt_conflicts
 from modelhub.services.applying import Application
 from modelhub.services.audit import Audit
+from modelhub.services.bundles import Bundles
 from modelhub.services.checkup import Checkup
 from modelhub.services.deploy import Deployment
+from modelhub.services.drives import Drives
+from modelhub.services.duplicates import Duplicates
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
 from modelhub.services.lookup import Lookup
+from modelhub.services.merging import Merging
 from modelhub.services.repair import Repairer
 from modelhub.services.rules import RuleDesk
 from modelhub.services.scan import Scanner, ScanSummary
+from modelhub.services.security import Trusting
 from modelhub.services.targets import TargetDesk
 from modelhub.services.trash import TrashDesk
 from modelhub.services.undo import Undo
+from modelhub.services.unused import Unused
 from modelhub.services.upkeep import Upkeep
 from modelhub.services.uses import Uses
 from modelhub.services.verify import Verifier
-from modelhub.store import migrate
+from modelhub.store import backups, migrate
 from modelhub.store.engine import Database
 from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
 from modelhub.store.journal import Journal
 from modelhub.store.library import Library
-from modelhub.store.meta import Meta
+from modelhub.store.meta import MOVED_TO, Meta
 from modelhub.store.migrate import Status
 from modelhub.store.rules import Rules
+from modelhub.store.security import Security
 from modelhub.store.targets import Targets
+from modelhub.store.transfer import Transfer
 from modelhub.store.trash import Trash
+from modelhub.store.volumes import VolumeRecords
 
 
 @dataclass
@@ -66,6 +77,12 @@ class Hub:
     audit: Audit
     checkup: Checkup
     upkeep: Upkeep
+    drives: Drives
+    trust: Trusting
+    duplicates: Duplicates
+    unused: Unused
+    bundles: Bundles
+    merging: Merging
     verifier: Verifier
     repairer: Repairer
     rules: RuleDesk
@@ -91,6 +108,14 @@ class Hub:
         for database in self._databases:
             database.close()
 
+    def left_by_scans(self) -> list[tuple[str, str]]:
+        """Places where scans left a link into the store: path and SHA-256."""
+        return self._found_files.links()
+
+    def settle(self, path: str) -> None:
+        """Note what stands at a place after its link was led elsewhere."""
+        self._found_files.settle([(path, stamp(os.lstat(path)))])
+
     def adopt(self, plan: Plan) -> Task[tuple[JournalStep, ...]]:
         """Take files of the user's that stand where links should go into the hub; a link takes their place."""
         return adopt_conflicts(plan, lambda path: self.scan([path], adopt="symlink"), Blobs(self.places))
@@ -98,7 +123,7 @@ class Hub:
     def scan(self, paths: Sequence[str], *, adopt: Adopt | None = None, dry_run: bool = False) -> Task[ScanSummary]:
         """Take the models under `paths` into the hub; see Scanner.scan. Raises NotFound for a path that is gone."""
         roots = [require_exists(path) for path in paths]
-        scanner = Scanner(self.settings, Blobs(self.places), self._found_files, self.judge)
+        scanner = Scanner(self.settings, Blobs(self.places), self._found_files, self.judge, self.drives)
         mode = adopt or self.settings.adopt
         task = scanner.scan(roots, adopt=mode, staging=lambda: Staging(self.places), dry_run=dry_run)
         return task if dry_run else self.audit.watched("scan", task, paths=roots, adopt=mode)
@@ -116,7 +141,14 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
             raise NotFound(f"There is no hub in {printable(places.root)}.", hint="`modelhub scan PATH` makes one.")
         _make_folders(places)
     saved = _upgrade(places)
-    library_database, rules_database = Database(places.library), Database(places.rules)
+    network = Volumes().of(str(places.root)).network
+    library_database, rules_database = (
+        Database(places.library, wal=not network),
+        Database(places.rules, wal=not network),
+    )
+    moved = Meta(library_database).get(MOVED_TO)
+    if moved:
+        raise Conflict(f"This hub was moved to {printable(moved)}.", hint=f"Use --hub {printable(moved)}.")
     rules = Rules(rules_database)
     if _writable(places):
         rules.renew(bundled("classification_seed"))
@@ -132,10 +164,13 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     models = Models(library, found_files, targets, Blobs(places), judge, external, journal, audit)
     desk = TargetDesk(targets, models, (user_apps(os.environ), places.own_apps), str(places.deployed))
     application = Application(places, targets, journal, running.registry, audit)
+    drives = Drives(VolumeRecords(library_database), Volumes())
+    drives.refresh()
     meta = Meta(library_database)
+    bundles = Bundles(places, models, Transfer(library_database), audit)
     uses = Uses(desk, trash, Blobs(places), settings.launch_files)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
-    verifier = Verifier(settings, places, library, found_files, judge, uses, meta, audit)
+    verifier = Verifier(settings, places, library, found_files, judge, uses, drives, meta, audit)
     checkup = Checkup(places, library, desk, judge, journal, application, deployment)
     if _writable(places):
         desk.create_defaults()
@@ -150,6 +185,12 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         audit=audit,
         checkup=checkup,
         upkeep=Upkeep(settings, places, library_database, library, found_files, desk, checkup, judge, verifier),
+        drives=drives,
+        trust=Trusting(settings, models, Security(library_database), audit),
+        duplicates=Duplicates(settings, places, library, models, application, journal),
+        unused=Unused(models, uses),
+        bundles=bundles,
+        merging=Merging(places, bundles, library, found_files, targets, audit),
         verifier=verifier,
         repairer=Repairer(places, library, found_files, audit),
         rules=RuleDesk(rules, judge, places.own_rules),
@@ -172,7 +213,10 @@ def _writable(places: HubPlaces) -> bool:
 
 def _make_folders(places: HubPlaces) -> None:
     try:
-        links.make_folder(os.path.abspath(places.models))
+        models = os.path.abspath(places.models)
+        links.make_folder(models)
+        with suppress(PermissionError):  # a process before us may have died between the making and the syncing
+            links.sync([os.path.dirname(models), os.path.dirname(os.path.dirname(models))])
     except OSError as error:
         raise from_os_error(error, f"The hub {printable(places.root)}") from error
 
@@ -194,11 +238,6 @@ def database_status(places: HubPlaces) -> tuple[Status, Status]:
     return migrate.status("modelhub", places.library), migrate.status("classification", places.rules)
 
 
-def backup(places: HubPlaces) -> list[Path]:
-    """Consistent copies of both databases, which may be in use."""
-    return [migrate.backup(path, places.backups, "by-hand") for path in (places.library, places.rules) if path.exists()]
-
-
 @contextmanager
 def preview_hub(settings: Settings) -> Iterator[Hub]:
     """A hub for a dry run: the real one if it needs no upgrade, else a copy that leaves nothing behind."""
@@ -211,7 +250,7 @@ def preview_hub(settings: Settings) -> Iterator[Hub]:
         copy = HubPlaces(Path(folder))
         for real, ours in ((places.library, copy.library), (places.rules, copy.rules)):
             if real.exists():
-                migrate.backup(real, copy.backups, "preview").rename(ours)
+                backups.backup(real, copy.backups, "preview").rename(ours)
         if places.models.is_dir():
             copy.models.symlink_to(places.models)
         with open_hub(replace(settings, hub=copy.root)) as hub:

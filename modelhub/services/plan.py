@@ -137,8 +137,8 @@ class TargetPlan:
         yield from self._link(model, places)
 
     def _refusal(self, model: Deployable) -> tuple[str, str] | None:
-        if model.deleted:
-            return "deleted", "it was deleted"
+        if model.deleted or model.offline:
+            return ("deleted", "it was deleted") if model.deleted else ("offline", "the drive with its file is away")
         if model.state != "ok":
             return model.state, f"it is {model.state}: {model.message}"
         if model.missing or model.id not in self._reachable:
@@ -153,7 +153,7 @@ class TargetPlan:
         if record is not None and refusal[0] == "unknown" and any(self._standing.of(file) for file in record.files):
             yield Skip(self._target.name, model.id, model.filename, "linked", "already linked, since it was named")
             return
-        if record is not None and self._standing.is_ours(record):
+        if record is not None and refusal[0] != "offline" and self._standing.is_ours(record):
             yield from self._removal(record, refusal[1])
         yield Skip(self._target.name, model.id, model.filename, *refusal)
 

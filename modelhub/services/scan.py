@@ -25,6 +25,7 @@ from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, StoreFolder, Unwalkable, inside_store, is_address, walk
 from modelhub.services import candidates, known
 from modelhub.services.batch import Batch, failed, seen_event
+from modelhub.services.drives import Drives
 from modelhub.services.held import Held
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
@@ -71,7 +72,8 @@ class _Tally:
 class Scanner:
     """Scans of one hub."""
 
-    def __init__(self, settings: Settings, blobs: Blobs, found_files: FoundFiles, judge: Judge) -> None:
+    def __init__(self, settings: Settings, blobs: Blobs, found_files: FoundFiles, judge: Judge, drives: Drives) -> None:
+        self._drives = drives
         self._settings = settings
         self._blobs = blobs
         self._found_files = found_files
@@ -94,7 +96,7 @@ class Scanner:
         workers = self._settings.workers or min(2, os.cpu_count() or 1)
         if dry_run:
             workers = 1  # so that of two copies the first is foreseen as the one that is added
-        run = _Run(self._settings, self._blobs, self._found_files, self._judge, adopt, workers)
+        run = _Run(self._settings, self._blobs, self._found_files, self._judge, self._drives, adopt, workers)
         started = time.monotonic()
         with ExitStack() as stack:
             stack.callback(run.stop)
@@ -123,8 +125,16 @@ class _Run:
     """One scan on its way. Slow work runs in threads; the database and the places of files are touched here."""
 
     def __init__(
-        self, settings: Settings, blobs: Blobs, found_files: FoundFiles, judge: Judge, adopt: Adopt, workers: int
+        self,
+        settings: Settings,
+        blobs: Blobs,
+        found_files: FoundFiles,
+        judge: Judge,
+        drives: Drives,
+        adopt: Adopt,
+        workers: int,
     ) -> None:
+        self._drives = drives
         self._settings = settings
         self._blobs = blobs
         self._found_files = found_files
@@ -194,7 +204,11 @@ class _Run:
             yield from self._counted(self._batch.commit(self._judge.book.digest))
             gone = self._known.gone(root, known_files + parts + recorded, unreadable)
             changed = any(count for name, count in self.tally.outcomes.items() if name not in ("known", "skipped"))
+            away = self._drives.away(gone) if gone else {}
+            yield from self._drives.told(away)
+            gone = [path for path in gone if path not in away]
             self.tally.missing = self._found_files.close_scan(gone, returned, changed=changed)
+            self._drives.note(root, changed=changed)
 
     @staticmethod
     def _pass_by(folder: Unwalkable | StoreFolder, unreadable: list[str]) -> Iterator[Event]:

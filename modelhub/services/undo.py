@@ -35,7 +35,7 @@ from modelhub.store.targets import Targets
 from modelhub.store.trash import Trash
 
 _OURS = ("made", "replaced", "removed")
-_USERS = ("moved", "adopted")
+_USERS = ("moved", "adopted", "merged")
 _OF_MODELS = ("trashed", "restored", "set")
 
 
@@ -223,9 +223,10 @@ def _users_file_back(step: JournalStep) -> None:
         links.rename_free(step.source, step.path)
         return
     told = json.loads(step.before or b"{}")
-    if links.target_of(step.path) != step.source:
+    how = cast("How", step.how)
+    if not links.leads_to(step.path, step.source, how):
         raise Changed(f"{printable(step.path)} is no longer the link we made.", hint="Nothing was changed there.")
-    placements.file_for_link(step.path, step.source, Sha256(step.sha256))
+    placements.file_for_link(step.path, step.source, Sha256(step.sha256), how)
     with contextlib.suppress(OSError):
         os.chmod(step.path, int(told.get("mode", 0o644)))
         os.utime(step.path, ns=(int(told.get("mtime_ns", 0)), int(told.get("mtime_ns", 0))))

@@ -20,6 +20,7 @@ from modelhub.core.places import HubPlaces
 from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs
 from modelhub.services.audit import Audit
+from modelhub.services.drives import Drives
 from modelhub.services.judge import Judge
 from modelhub.services.library import content_path
 from modelhub.services.trash import what_breaks
@@ -60,7 +61,8 @@ class Scope:
 class Verified:
     """Totals of a verification. `bytes_read` is 0 for a quick one, which reads headers only.
 
-    `skipped` were read by the run that this one goes on with; `quarantined` were set aside.
+    `skipped` were read by the run that this one goes on with; `quarantined` were set aside; `offline` are on drives
+    that are away.
     """
 
     contents: int
@@ -70,6 +72,7 @@ class Verified:
     quick: bool
     skipped: int = 0
     quarantined: int = 0
+    offline: int = 0
 
 
 def parse_subset(text: str) -> Scope:
@@ -92,9 +95,11 @@ class Verifier:
         found_files: FoundFiles,
         judge: Judge,
         uses: Uses,
+        drives: Drives,
         meta: Meta,
         audit: Audit,
     ) -> None:
+        self._drives = drives
         self._settings = settings
         self._places = places
         self._library = library
@@ -130,10 +135,16 @@ class Verifier:
         if scope.is_whole:
             self._remember(_WHOLE, now())
             self._remember(_BEGUN, "")
-        read = 0 if scope.quick else run.bytes_read
         yield Result(
             Verified(
-                len(chosen), run.good, run.problems + foreign, read, scope.quick, skipped, quarantined=run.quarantined
+                contents=len(chosen),
+                good=run.good,
+                problems=run.problems + foreign,
+                bytes_read=0 if scope.quick else run.bytes_read,
+                quick=scope.quick,
+                skipped=skipped,
+                quarantined=run.quarantined,
+                offline=run.offline,
             )
         )
 
@@ -206,6 +217,9 @@ class Verifier:
         if content.sha256 in self._set_aside():
             told = f"{printable(content.name)} was found damaged, and is in quarantine."
             return Problem("quarantined", told, HINT, content.name, content.sha256)
+        if self._drives.away([path] if path else ()):
+            told = f"{printable(content.name)} is on a drive that is not there."
+            return Problem("offline", told, "Connect it.", content.name, content.sha256)
         if not path or not os.path.lexists(path):
             return Problem("missing", f"{printable(content.name)} is gone.", HINT, content.name, content.sha256)
         known = as_ours(error, printable(path))
@@ -263,7 +277,7 @@ class _Run:
         self._waiting: deque[tuple[Content, str, Future[Problem | None]]] = deque()
         self._noted: list[str] = []
         self._noted_at = time.monotonic()
-        self.good = self.problems = self.quarantined = 0
+        self.good = self.problems = self.quarantined = self.offline = 0
 
     @property
     def bytes_read(self) -> int:
@@ -302,6 +316,9 @@ class _Run:
                 self._noted.append(content.sha256)
             if time.monotonic() - self._noted_at > _NOTED_SECONDS:
                 self._note()
+            return
+        if problem.code == "offline":
+            self.offline += 1
             return
         self.problems += 1
         if content.stored and problem.code in ("hash_mismatch", "wrong_size"):

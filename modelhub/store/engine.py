@@ -31,9 +31,9 @@ def now() -> str:
 class Database:
     """A database file. Hand out short transactions: `read()` never blocks, `write()` waits its turn."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, wal: bool = True) -> None:
         self.path = path
-        self._engine = create_engine("sqlite://", creator=lambda: connect(path), poolclass=QueuePool)
+        self._engine = create_engine("sqlite://", creator=lambda: connect(path, wal=wal), poolclass=QueuePool)
         event.listen(self._engine, "begin", _begin)
         event.listen(self._engine, "checkin", _rollback_open)
 
@@ -65,12 +65,16 @@ def _rollback_open(raw: DBAPIConnection | None, _entry: ConnectionPoolEntry) -> 
         raw.rollback()
 
 
-def connect(path: Path) -> sqlite3.Connection:
-    """A raw connection with our settings; read-only where the folder cannot be written."""
+def connect(path: Path, *, wal: bool = True) -> sqlite3.Connection:
+    """A raw connection with our settings; read-only where the folder cannot be written.
+
+    WAL needs memory that processes share, which a network share has not: without it every commit rewrites pages in
+    place behind a rollback journal, and readers wait for writers.
+    """
     if os.access(path.parent, os.W_OK) and (not path.exists() or os.access(path, os.W_OK)):
         raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-        raw.execute("PRAGMA journal_mode = WAL")
-        raw.execute("PRAGMA synchronous = FULL")
+        raw.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
+        raw.execute(f"PRAGMA synchronous = {'FULL' if wal else 'EXTRA'}")  # EXTRA: a journal's end is durable, too
         raw.execute("PRAGMA foreign_keys = ON")
         raw.create_function("casefold", 1, _casefold, deterministic=True)
         return raw
@@ -87,7 +91,8 @@ def connect_read_only(path: Path) -> sqlite3.Connection:
     options = ("mode=rw" if unfinished else "mode=ro") + ("" if writable else "&immutable=1")
     uri = f"{path.absolute().as_uri()}?{options}"
     raw = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
-    raw.execute("PRAGMA query_only = ON")
+    if unfinished:
+        raw.execute("PRAGMA query_only = ON")
     raw.create_function("casefold", 1, _casefold, deterministic=True)
     return raw
 

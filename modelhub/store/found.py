@@ -166,6 +166,14 @@ class FoundFiles:
                 found += [(row[0], os.fsdecode(row[1])) for row in connection.execute(query)]
         return found
 
+    def links(self) -> list[tuple[str, str]]:
+        """Every place where a scan left a link into the store: path and SHA-256."""
+        query = (
+            "SELECT path_bytes, sha256 FROM found_files WHERE present AND adopted = 'symlink' AND sha256 IS NOT NULL"
+        )
+        with self._database.read() as connection:
+            return [(os.fsdecode(row[0]), row[1]) for row in _plain_rows(connection, query)]
+
     def holding(self, name: str, files: Iterable[tuple[str, str]]) -> str:
         """The address of a model of this name that these files (name, SHA-256) are a part of; empty if none is."""
         here = {(storable(relative), sha256) for relative, sha256 in files}

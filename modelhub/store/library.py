@@ -35,7 +35,7 @@ _COLUMNS = (
     _M.confidence, _M.classification_method, _M.file_format, _M.precision, _M.quantization, _M.architecture,
     _M.parameters, _M.context_length, _M.tensor_count, _M.triggers, _M.state, _M.state_code, _M.state_message,
     _M.missing, _M.deleted, _M.notes, _M.classified_at, _M.created_at, _M.license, _M.languages, _M.modalities,
-    _M.capabilities, _M.category_primary, _M.category_secondary, _M.category_specialization,
+    _M.capabilities, _M.category_primary, _M.category_secondary, _M.category_specialization, _M.offline,
 )  # fmt: skip
 _SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
     "id": (_M.id,),
@@ -63,6 +63,8 @@ _DEPLOYABLE = {
     "precision": "coalesce(precision, '')", "quantization": "coalesce(quantization, '')",
     "architecture": "coalesce(architecture, '')", "primary": "category_primary", "secondary": "category_secondary",
     "specialization": "category_specialization", "message": "state_message",
+    "state": "CASE WHEN state = 'unsafe' AND EXISTS (SELECT 1 FROM overrides o WHERE o.model_id = models.id"
+    " AND o.code = state_code AND o.message = state_message) THEN 'ok' ELSE state END",
 }  # fmt: skip
 """Columns behind the fields of `Deployable`, where they have other names."""
 
@@ -212,6 +214,35 @@ class Library:
         """When each content was last read whole and found right."""
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, verified_at FROM blobs")}
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Places where a scan left a file of its own: SHA-256 and path."""
+        query = (
+            "SELECT sha256, path_bytes FROM found_files WHERE present AND adopted IN ('copy', 'reference', 'reflink')"
+        )
+        with self._database.read() as connection:
+            return [(row[0], os.fsdecode(row[1])) for row in connection.exec_driver_sql(query) if row[0]]
+
+    def tensor_hashes(self) -> dict[str, str]:
+        """The SHA-256 of the tensors alone, by content, as far as it is known."""
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, autov3 FROM blobs")}
+
+    def same_tensors(self) -> dict[str, list[int]]:
+        """Models whose leading files have the same tensors, by the hash of those."""
+        query = (
+            "SELECT b.autov3, f.model_id FROM blobs b JOIN model_files f ON f.sha256 = b.sha256 JOIN models m"
+            " ON m.id = f.model_id WHERE b.autov3 <> '' AND f.role = 'main' AND NOT m.deleted ORDER BY f.model_id"
+        )
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for hashed, model_id in connection.exec_driver_sql(query):
+                found.setdefault(hashed, []).append(model_id)
+        return {hashed: ids for hashed, ids in found.items() if len(ids) > 1}
+
+    def note_tensor_hash(self, sha256: str, hashed: str) -> None:
+        with self._database.write() as connection:
+            connection.execute(update(schema.blobs).where(schema.blobs.c.sha256 == sha256).values(autov3=hashed))
 
     def first_added(self) -> str:
         """When the oldest content came; empty if there is none."""
@@ -406,4 +437,5 @@ def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...], f
         tags=tags,
         candidates=candidates,
         facts=facts,
+        offline=bool(row.offline),
     )

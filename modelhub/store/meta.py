@@ -6,6 +6,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from modelhub.store import schema
 from modelhub.store.engine import Database
 
+MOVED_TO = "moved_to"
+"""The key under which a hub that was moved says where it is now."""
+
 _KEY = schema.meta.c.key
 _VALUE = schema.meta.c.value
 

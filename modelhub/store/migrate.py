@@ -3,17 +3,16 @@
 The version is read with `sqlite3` alone, so that a start with nothing to do never imports Alembic.
 """
 
-import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from modelhub.core.errors import DatabaseBroken, SchemaTooNew, from_os_error
+from modelhub.core.errors import DatabaseBroken, SchemaTooNew
 from modelhub.core.names import printable
 from modelhub.core.places import bundled
+from modelhub.store.backups import backup
 from modelhub.store.engine import connect_read_only, said
 
 Tree = Literal["modelhub", "classification"]
@@ -41,6 +40,14 @@ def head(tree: Tree) -> str:
     """The number of the newest migration shipped."""
     folder = bundled("migrations") / tree / "versions"
     return max(path.name[:4] for path in folder.glob("[0-9][0-9][0-9][0-9]_*.py"))
+
+
+def tree_of(path: Path) -> Tree | None:
+    """Which of our two databases a file is, by its tables; None if it is neither."""
+    with said(path), closing(connect_read_only(path)) as raw:
+        tables = {name for (name,) in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    found: list[Tree] = [tree for tree, own in _FIRST_VERSION.items() if own <= tables]
+    return found[0] if found else None
 
 
 def status(tree: Tree, path: Path) -> Status:
@@ -90,24 +97,6 @@ def refuse_newer(state: Status) -> None:
             f" (revision {state.revision}; this one knows {state.head}).",
             hint="Upgrade ModelHub. Nothing was changed.",
         )
-
-
-def backup(path: Path, folder: Path, label: str) -> Path:
-    """A consistent copy of a database in use, durable before this returns."""
-    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S_%fZ")
-    target = folder / f"{path.stem}-{moment}-{label}.db"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with said(path), closing(connect_read_only(path)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise from_os_error(error, printable(target)) from error
-    return target
 
 
 def _run(tree: Tree, path: Path) -> None:

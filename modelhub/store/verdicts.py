@@ -25,10 +25,20 @@ CORRECTABLE = {
 
 
 def corrected(connection: Connection, model_id: int) -> dict[str, str]:
+    """What outlives every judgement: what was set by hand, and what a virus scanner found."""
     c = schema.corrections.c
     rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id)).all()
     values = {CORRECTABLE[row.field]: row.value for row in rows if row.field in CORRECTABLE}
-    return values | {"classification_method": "manual"} if values else values
+    if values:
+        values["classification_method"] = "manual"
+    return values | _infected(connection, model_id)
+
+
+def _infected(connection: Connection, model_id: int) -> dict[str, str]:
+    c = schema.examinations.c
+    query = select(c.message).where(c.model_id == model_id, c.kind == "virus_scan", c.status == "infected")
+    message = connection.execute(query).scalar()
+    return {} if message is None else {"state": "unsafe", "state_code": "malware", "state_message": message}
 
 
 def classified_values(classified: Classified, rules_digest: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Entry:
 
     def __init__(self, listed: Listed) -> None:
         name = printable(listed.filename)
-        state = listed.state if not listed.missing else "missing"
+        state = "offline" if listed.offline else "missing" if listed.missing else listed.state
         base = printable(listed.sub_type or listed.base)
         cells = (
             name, printable(listed.type), base, printable(listed.quantization or listed.precision),
