@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test test-deep check bench clean
+.PHONY: run test test-deep check bench docs clean
 
 $(VENV)/.made: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,3 +32,6 @@ bench: $(VENV)/.made ## every performance promise, as a ratio
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+docs: $(VENV)/.made  ## the pages that are made from the program itself
+	$(BIN)/modelhub doctor --page > docs/troubleshooting.md

@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "prune": ("modelhub.cli.trash:prune", "Remove for good what has long been in the trash; shows it first."),
     "undo": ("modelhub.cli.deploying:undo", "Take back the last operation."),
     "history": ("modelhub.cli.deploying:history", "What was done, newest first."),
+    "convert": ("modelhub.cli.converting:convert", "Write a safe PyTorch file as safetensors, without running it."),
     "trust": ("modelhub.cli.trusting:trust", "Unsafe models, virus scanner, signatures, where models come from."),
     "duplicates": ("modelhub.cli.space:duplicates", "Find files with the same content, and make them one."),
     "unused": ("modelhub.cli.space:unused", "Models that nothing uses, and what deleting them would free."),

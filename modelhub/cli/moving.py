@@ -66,7 +66,7 @@ def backup_list(session: Session) -> int:
 @click.option("--dry-run", is_flag=True, help="Say what would be restored; change nothing.")
 @click.pass_obj
 def restore(session: Session, wanted: str, dry_run: bool) -> int:
-    """Put the databases back as they were in BACKUP: a moment, a file, or the last one. Model files stay as they are."""
+    """Put the databases back as they were in BACKUP: a moment, a file, or the last one. Model files stay."""
     settings = output.settings(session)
     places = HubPlaces(settings.hub)
     chosen = backups.choose(places, wanted)
@@ -93,7 +93,7 @@ def restore(session: Session, wanted: str, dry_run: bool) -> int:
 @click.command(cls=HubCommand)
 @filter_options
 @click.option("--to", "target", metavar="FILE", default="-", help="Where to write (default: standard output).")
-@click.option("--as", "form", type=click.Choice(("csv", "json", "yaml")), help="The list's form (default: by ending).")
+@click.option("--as", "form", type=click.Choice(("csv", "json", "yaml")), help="Its form (default: by its ending).")
 @click.option("--bundle", metavar="DIR", help="Write the files and all that is known of them into DIR.")
 @click.option("--recipient", "recipients", multiple=True, help="Encrypt the bundle for this age or SSH public key.")
 @click.option("--passphrase-file", metavar="FILE", help="Encrypt the bundle with the passphrase in FILE.")

@@ -3,14 +3,16 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
+from modelhub.core import problems
 from modelhub.core.apps import Target
 from modelhub.core.deployment import Finding
-from modelhub.core.places import HubPlaces
+from modelhub.core.places import HubPlaces, expand
 from modelhub.services import backup
 from modelhub.services import hub as hubs
 from modelhub.services.checkup import TypeFolder
@@ -134,14 +136,30 @@ def audit_verify(session: Session) -> int:
 @click.option("--repair", is_flag=True, help="Make the links of TARGET anew, and remove dead links into this hub.")
 @click.option("--move", is_flag=True, help="Put misplaced models of yours into the folders of their types.")
 @click.option("--dry-run", is_flag=True, help="With --repair or --move: only show.")
+@click.option("--bundle", metavar="FILE", help="Write a zip for a bug report, without secrets.")
+@click.option("--explain", metavar="CODE", help="Say what a problem's code means and what to do; needs no hub.")
+@click.option("--page", is_flag=True, help="Print the troubleshooting page; needs no hub.")
 @click.pass_obj
-def doctor(session: Session, target: str | None, repair: bool, move: bool, dry_run: bool) -> int:
-    """Check the hub, its databases, rules, files, links and targets, and say what to do; or look closely at TARGET."""
+def doctor(
+    session: Session,
+    target: str | None,
+    repair: bool,
+    move: bool,
+    dry_run: bool,
+    bundle: str | None,
+    explain: str | None,
+    page: bool,
+) -> int:
+    """Check everything a hub is and stands on, and say what to do; or look closely at TARGET."""
+    if page or explain:
+        return _say_known(session, explain)
     if target is None and (repair or move):
         raise click.UsageError(f"Name the target: modelhub doctor TARGET {'--repair' if repair else '--move'}")
     with open_hub(output.settings(session), create=False) as hub:
         if target is not None:
             return _look_at(session, hub, hub.targets.get(target), repair=repair, move=move, dry_run=dry_run)
+        if bundle:
+            return _report(session, hub, bundle)
         checks = hub.upkeep.doctor()
     bad = any(check.status == "problem" for check in checks)
     if session.json:
@@ -153,6 +171,27 @@ def doctor(session: Session, target: str | None, repair: bool, move: bool, dry_r
                 if check.hint:
                     output.line(f"      {check.hint}")
     return output.WITH_PROBLEMS if bad else 0
+
+
+def _say_known(session: Session, code: str | None) -> int:
+    if session.json:
+        output.write_json({"problems": [problems.explain(code)] if code else problems.every()})
+    elif code:
+        known = problems.explain(code)
+        output.line(f"{known.means}. {known.do}")
+    else:
+        click.echo(problems.page(), nl=False)
+    return 0
+
+
+def _report(session: Session, hub: Hub, bundle: str) -> int:
+    target = Path(expand(bundle))
+    members = hub.upkeep.report(target)
+    if session.json:
+        output.write_json({"bundle": target, "members": members})
+    elif not session.quiet:
+        output.line(f"{target}: {', '.join(members)}. Look into it before you send it.")
+    return 0
 
 
 def _look_at(session: Session, hub: Hub, target: Target, *, repair: bool, move: bool, dry_run: bool) -> int:

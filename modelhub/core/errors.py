@@ -7,6 +7,7 @@
     ├── InvalidInput     an argument or value that cannot be right
     ├── ConfigInvalid    a settings file with an unknown key or a wrong value
     ├── Unreadable       a file or folder that the system does not let us read or write
+    ├── Unsafe           a file that could run code, where only numbers are wanted
     ├── NoSpace          the disk is full
     ├── CannotLink       a file system without the kind of link that was asked for
     ├── Changed          a file changed while it was being read
@@ -62,6 +63,11 @@ class ConfigInvalid(ModelHubError):
 
 class Unreadable(ModelHubError):
     code = "unreadable"
+    http_status = 403
+
+
+class Unsafe(ModelHubError):
+    code = "unsafe"
     http_status = 403
 
 

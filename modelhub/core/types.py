@@ -27,6 +27,9 @@ FILE_TYPE_NAME = "modelhub.file_type"
 CHAT_FEATURES = "chat.features"
 """Key that readers add for what a model's chat template can express."""
 
+CHAT_DANGER = "chat.danger"
+"""Key that readers add for a word by which a chat template reaches out of what templates are for."""
+
 
 @dataclass(frozen=True, slots=True)
 class Digests:

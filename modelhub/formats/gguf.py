@@ -9,7 +9,7 @@ from collections.abc import Callable
 from math import prod
 from typing import BinaryIO
 
-from modelhub.core.types import CHAT_FEATURES, FILE_TYPE_NAME, MetaValue, Tensor
+from modelhub.core.types import CHAT_DANGER, CHAT_FEATURES, FILE_TYPE_NAME, MetaValue, Tensor
 from modelhub.formats import chat
 from modelhub.formats.broken import BrokenFile
 from modelhub.formats.ggml_types import FILE_TYPES, TENSOR_TYPES
@@ -29,8 +29,14 @@ _MAX_DEPTH = 4
 _MAX_RANK = 8
 """llama.cpp reads 4; converted video models keep convolutions of 5."""
 
+_SLOW = 8
+"""A string that is kept and an array within an array count as so many strings that are stepped over."""
+
 _LISTED = "general."
 _MAX_LISTED = 1_000
+_MAX_TYPE = 1_023
+"""Types that are not known here have numbers below; the most of a program's are near 400."""
+
 _TEMPLATE = "tokenizer.chat_template"
 _CHUNK = 1 << 20
 _ALIGNMENT = "general.alignment"
@@ -123,6 +129,10 @@ class _Walk:
             metadata[FILE_TYPE_NAME] = FILE_TYPES[stated]
         if metadata.get(_TEMPLATE):
             metadata[CHAT_FEATURES] = chat.features(str(metadata[_TEMPLATE]))
+        templates = [str(value) for key, value in metadata.items() if key.startswith(_TEMPLATE)]
+        danger = next((word for word in map(chat.danger, templates) if word), "")
+        if danger:
+            metadata[CHAT_DANGER] = danger
         return tensors, metadata
 
     def _counts(self) -> tuple[int, int]:
@@ -186,6 +196,7 @@ class _Walk:
         if kind != _STRING or count > _MAX_LISTED:
             metadata[f"{key}.length"] = self._elements_of(kind, count, 0)
             return
+        self._count(count * _SLOW)
         words = (self._text(_MAX_NAME) for _ in range(count))
         metadata[key] = ", ".join(word for word in words if word)
 
@@ -198,9 +209,7 @@ class _Walk:
         if kind in _SCALARS:
             self._window.skip(count * _SCALARS[kind].size)
             return count
-        self._elements += count
-        if self._elements > MAX_ELEMENTS:
-            raise BrokenFile("bad_count", f"The header holds over {MAX_ELEMENTS} strings.")
+        self._count(count * (_SLOW if kind == _ARRAY else 1))
         if kind == _STRING:
             self._skip_strings(count)
         elif kind == _ARRAY and depth < _MAX_DEPTH:
@@ -211,6 +220,11 @@ class _Walk:
                 "unknown_value_type", "An array holds elements of an unknown type or is nested too deeply."
             )
         return count
+
+    def _count(self, elements: int) -> None:
+        self._elements += elements
+        if self._elements > MAX_ELEMENTS:
+            raise BrokenFile("bad_count", f"The header holds over {MAX_ELEMENTS} strings.")
 
     def _skip_strings(self, count: int) -> None:
         """The hot loop: a vocabulary has some 100,000 strings, so everything is a local name."""
@@ -243,6 +257,8 @@ class _Walk:
         shape = tuple(int(self._window.unpack(self._length)) for _ in range(rank))
         kind = int(self._window.unpack(_U32))
         offset = int(self._window.unpack(_U64))
+        if kind > _MAX_TYPE:
+            raise BrokenFile("unknown_type", f"Tensor {name[:200]!r} is of the type {kind}, which does not exist.")
         known = TENSOR_TYPES.get(kind)
         label, per_block, block_bytes = known or (f"TYPE_{kind}", 1, 0)
         elements = prod(shape)
@@ -257,8 +273,8 @@ class _Walk:
         if not spans:
             return
         alignment = metadata.get(_ALIGNMENT, 32)
-        if not isinstance(alignment, int) or alignment <= 0 or alignment % 8:
-            raise BrokenFile("bad_alignment", f"The alignment {alignment!r} is no positive multiple of 8.")
+        if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
+            raise BrokenFile("bad_alignment", f"The alignment {alignment!r} is no power of 2 from 8 on.")
         start = -(-self._window.position // alignment) * alignment
         end = 0
         for first, last in sorted(spans):

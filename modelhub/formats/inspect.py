@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePath
 from typing import BinaryIO
 
 from modelhub.core import plugins
-from modelhub.core.types import Inspection, MetaValue, Tensor
-from modelhub.formats import archives, coreml, ctranslate2, ggml, gguf, hdf5, onnx, pickles, safetensors, tflite
+from modelhub.core.types import CHAT_DANGER, Inspection, MetaValue, Tensor
+from modelhub.formats import archives, chat, coreml, ctranslate2, ggml, gguf, hdf5, onnx, pickles, safetensors, tflite
 from modelhub.formats.broken import BrokenFile
 
 HEAD = 4096
@@ -49,7 +50,11 @@ def _read(container: str, reader: _Reader, stream: BinaryIO, size: int) -> Inspe
         tensors, metadata = reader(stream, size)
     except BrokenFile as broken:
         return Inspection(container, size, "broken", broken.code, broken.message)
-    return Inspection(container, size, tensors=tensors, metadata=metadata)
+    found = Inspection(container, size, tensors=tensors, metadata=metadata)
+    danger = metadata.get(CHAT_DANGER)
+    if danger is None:
+        return found
+    return replace(found, state="unsafe", code="unsafe_template", message=chat.danger_message(str(danger)))
 
 
 def _code_bearing(stream: BinaryIO, size: int, head: bytes, suffix: str) -> Inspection:

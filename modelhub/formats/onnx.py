@@ -20,7 +20,7 @@ _DTYPES = {
 }  # fmt: skip
 _IR_VERSION, _PRODUCER, _PRODUCER_VERSION, _DOMAIN, _GRAPH, _PROPS, _FUNCTIONS = 1, 2, 3, 4, 7, 14, 25
 _NODE, _NAME, _INITIALIZER, _INPUT, _OUTPUT, _SPARSE = 1, 2, 5, 11, 12, 15
-_MAX_DEPTH = 16
+_MAX_DEPTH, _MAX_RANK = 16, 64
 EXTERNAL = "onnx.external"
 """Metadata key: the names of the files that hold weights, joined with newlines."""
 
@@ -150,17 +150,23 @@ class _Reader:
         for number, kind, value in message.fields():
             if number == 1:
                 dims += value.packed() if isinstance(value, Message) else [value]
+                _require_rank(dims)
             elif number == 2 and kind == VARINT:
                 dtype = _signless(value)
             elif number == 8 and isinstance(value, Message):
                 name = value.text()
             elif number == 13 and isinstance(value, Message):
                 self._location(value)
-        if len(dims) > 64 or any(length >= 1 << 63 for length in dims):
+        if any(length >= 1 << 63 for length in dims):
             raise BrokenFile("bad_shape", f"Tensor {name[:200]!r} has an impossible shape.")
         if len(self.tensors) >= MAX_TENSORS:
             raise BrokenFile("too_many_tensors", f"More than {MAX_TENSORS} tensors are not read.")
         self.tensors[name] = Tensor(_DTYPES.get(dtype, f"ONNX_{dtype}"), tuple(dims))
+
+
+def _require_rank(dims: list[int]) -> None:
+    if len(dims) > _MAX_RANK:
+        raise BrokenFile("bad_shape", f"A tensor has more than {_MAX_RANK} dimensions.")
 
 
 def _signless(value: "int | Message") -> int:

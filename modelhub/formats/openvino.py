@@ -11,7 +11,7 @@ from modelhub.core.types import Inspection, MetaValue, Tensor
 from modelhub.formats.broken import BrokenFile
 
 _MAX_BYTES = 64 << 20
-_MAX_TENSORS = 500_000
+_MAX_TENSORS, _MAX_DIGITS = 500_000, 20
 _DTYPES = {
     "f32": "F32", "f16": "F16", "bf16": "BF16", "f64": "F64", "i64": "I64", "i32": "I32", "i16": "I16", "i8": "I8",
     "u8": "U8", "u16": "U16", "u32": "U32", "u64": "U64", "boolean": "BOOL", "u4": "U4", "i4": "I4", "nf4": "NF4",
@@ -26,7 +26,7 @@ def inspect(stream: BinaryIO, size: int, data: int) -> Inspection:
     graph = _Graph()
     try:
         graph.read(stream.read(size))
-    except (expat.ExpatError, ValueError) as error:
+    except (expat.ExpatError, ValueError, LookupError) as error:
         return Inspection("openvino", size, "broken", "bad_header", f"The graph cannot be read: {error}.")
     except BrokenFile as broken:
         return Inspection("openvino", size, "broken", broken.code, broken.message)
@@ -61,12 +61,22 @@ class _Graph:
             self._layer = attributes.get("name", "")
             self._operators[attributes.get("type", "")[:100]] += 1
         elif tag == "data" and "offset" in attributes and "size" in attributes:
-            self.needed = max(self.needed, int(attributes["offset"]) + int(attributes["size"]))
-            shape = tuple(int(side) for side in attributes.get("shape", "").split(",") if side.strip())
+            self.needed = max(self.needed, _number(attributes["offset"]) + _number(attributes["size"]))
+            shape = tuple(_number(side) for side in attributes.get("shape", "").split(",") if side.strip())
             kind = attributes.get("element_type", "")
             self.tensors[self._layer] = Tensor(_DTYPES.get(kind, kind.upper()), shape)
             if len(self.tensors) > _MAX_TENSORS:
                 raise BrokenFile("too_many_tensors", f"More than {_MAX_TENSORS} tensors are not read.")
+
+
+def _number(text: str) -> int:
+    """A length or place in a file; more digits than 64 bits have are an attack on whoever counts with them."""
+    if len(text) > _MAX_DIGITS:
+        raise BrokenFile("bad_header", f"A number of the graph has {len(text)} digits.")
+    number = int(text)
+    if number < 0:
+        raise BrokenFile("bad_header", f"The graph holds the negative number {number}.")
+    return number
 
 
 def _refuse_doctype(*_: object) -> None:

@@ -7,16 +7,21 @@ the rest goes by the descriptions of `pickletools`.
 """
 
 import io
+import pickle
 import pickletools
 import struct
 from collections.abc import Callable
 from typing import Any, ClassVar
 
 from modelhub.formats.broken import BrokenFile
+from modelhub.formats.pickle_lines import LINES, read_line
+from modelhub.formats.pickle_objects import require_attributes, require_no_method, require_plain
 from modelhub.formats.pickle_values import (
+    FOREIGN,
     OTHER,
     STORAGES,
     WORD,
+    Dictionary,
     Global,
     Instance,
     Storage,
@@ -31,9 +36,10 @@ from modelhub.formats.safe_globals import BUILDERS, CLASSES
 MAX_STEPS = 2_000_000
 """Opcodes of all pickles in one file together; a checkpoint of 2,500 tensors needs about 150,000."""
 
+_TOO_MANY_KEPT = "The pickle keeps a value under a number so high that whoever loads it runs out of memory."
 _KEPT_TEXT = 1024
+_MAX_STATE = 100
 _LONGEST_NUMBER = 8
-_LONGEST_LINE = 4000
 
 
 def _text(data: bytes, start: int, end: int) -> object:
@@ -49,12 +55,6 @@ class CutOffError(BrokenFile):
 
 _TEXT = {"UNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}
 _NUMBERS = {"INT", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"}
-_LINES = {"INT", "LONG", "FLOAT", "GET", "PUT"}
-"""Numbers written out in a line. The unpickler reads them as C does, up to a zero byte."""
-
-_METHODS = {"append", "extend", "add", "update", "setdefault"}
-"""What an unpickler looks up on an object in order to call it, beside names between double underscores."""
-
 _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
 _OPCODES = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 _uint16 = struct.Struct("<H").unpack_from
@@ -82,6 +82,8 @@ class Machine:
         self._stack, self._below, self._memo = [], [], {}
         try:
             return self._loop(data, start)
+        except RecursionError as error:
+            raise UnsafeError("The pickle has calls within calls without end.") from error
         except (ValueError, IndexError, OverflowError, struct.error, KeyError, TypeError) as error:
             raise BrokenFile("bad_pickle", "The pickle is damaged or cut off.") from error
 
@@ -130,7 +132,10 @@ class Machine:
                     memo[data[position]] = stack[-1]
                     position += 1
                 elif code == 0x72:  # LONG_BINPUT
-                    memo[_uint32(data, position)[0]] = stack[-1]
+                    kept = _uint32(data, position)[0]
+                    if kept > MAX_STEPS:
+                        raise UnsafeError(_TOO_MANY_KEPT)
+                    memo[kept] = stack[-1]
                     position += 4
                 elif code == 0x68:  # BINGET
                     append(memo[data[position]])
@@ -182,7 +187,7 @@ class Machine:
             stream = io.BytesIO(data)  # shares the bytes; no copy is made
             stream.seek(position)
             try:
-                argument = _line(opcode.name, stream) if opcode.name in _LINES else opcode.arg.reader(stream)
+                argument = read_line(opcode.name, stream) if opcode.name in LINES else opcode.arg.reader(stream)
             except ValueError as error:
                 if stream.tell() >= len(data):
                     raise CutOffError("bad_pickle", "The pickle is damaged or cut off.") from error
@@ -228,10 +233,16 @@ class Machine:
     def _pop_mark(self, _: object) -> None:
         self._to_mark()
 
+    def _proto(self, version: object) -> None:
+        if isinstance(version, int) and version > pickle.HIGHEST_PROTOCOL:
+            raise BrokenFile("bad_pickle", "The pickle is damaged or cut off.")
+
     def _dup(self, _: object) -> None:
         self._stack.append(self._stack[-1])
 
     def _put(self, argument: Any) -> None:
+        if not 0 <= int(argument) <= MAX_STEPS:
+            raise UnsafeError(_TOO_MANY_KEPT)
         self._memo[int(argument)] = self._stack[-1]
 
     def _get(self, argument: Any) -> None:
@@ -244,46 +255,47 @@ class Machine:
         self._stack.append(True)
 
     def _empty_dict(self, _: object) -> None:
-        self._stack.append({})
+        self._stack.append(Dictionary())
 
     def _empty_list(self, _: object) -> None:
         self._stack.append([])
 
     def _dict(self, _: object) -> None:
         items = self._to_mark()
-        made: dict[Any, Any] = {}
+        made = Dictionary()
         fill(made, items)
         self._stack.append(made)
 
     def _list(self, _: object) -> None:
-        self._stack.append(self._to_mark())
+        made = self._to_mark()
+        self._stack.append(made)
 
     def _setitem(self, _: object) -> None:
         value, key = self._stack.pop(), self._stack.pop()
-        _require_plain(self._stack[-1])
+        require_plain(self._stack[-1], (key, value))
         fill(self._stack[-1], [key, value])
 
     def _setitems(self, _: object) -> None:
         items = self._to_mark()
-        _require_plain(self._stack[-1])
+        require_plain(self._stack[-1], items)
         self._count(len(items))
         fill(self._stack[-1], items)
 
     def _append(self, _: object) -> None:
         value = self._stack.pop()
-        _require_plain(self._stack[-1])
+        require_plain(self._stack[-1])
         if isinstance(self._stack[-1], list):
             self._stack[-1].append(value)
 
     def _appends(self, _: object) -> None:
         items = self._to_mark()
-        _require_plain(self._stack[-1])
+        require_plain(self._stack[-1])
         if isinstance(self._stack[-1], list):
             self._stack[-1].extend(items)
 
     def _additems(self, _: object) -> None:
         self._to_mark()
-        _require_plain(self._stack[-1])
+        require_plain(self._stack[-1])
 
     def _count(self, steps: int) -> None:
         """Work that one opcode asks for counts like as many opcodes."""
@@ -294,14 +306,17 @@ class Machine:
     def _persistent(self, identity: object) -> object:
         """What PyTorch puts outside the pickle: ('storage', class, key, device, elements)."""
         if not isinstance(identity, tuple) or len(identity) < 5 or identity[0] != "storage":
-            return OTHER
+            return FOREIGN
         _, made_of, key, _, elements = identity[:5]
         name = made_of.name if isinstance(made_of, Global) else ""
         if name not in STORAGES or not isinstance(key, str) or not isinstance(elements, int) or elements < 0:
-            return OTHER
+            return FOREIGN
         dtype, width = STORAGES[name]
         self.storages[key] = max(self.storages.get(key, 0), elements * width)
         return Storage(dtype, key, elements)
+
+    def _persistent_line(self, _: object) -> None:
+        self._stack.append(FOREIGN)
 
     # What names, calls and builds
 
@@ -328,30 +343,42 @@ class Machine:
         target, *arguments = self._to_mark()
         self._stack.append(self._called(target, tuple(arguments)))
 
-    def _called(self, target: object, arguments: object) -> object:
+    def _called(self, target: object, arguments: Any) -> object:
         """A call runs code of the target's; only builders may be called with what the file says."""
         if not isinstance(target, Global):
             raise UnsafeError("The pickle calls something that it made itself.")
-        if not target.builds:
+        if arguments.__class__ is list:
+            self._count(len(arguments))
+            arguments = tuple(arguments)
+        if arguments.__class__ is not tuple:
+            raise UnsafeError(f"The pickle hides what it calls {target} with.")
+        given, part = arguments, target.part
+        if not target.builds and (given or part != "namespace"):
             raise UnsafeError(f"The pickle calls {target} with arguments of its own.")
-        given = arguments if isinstance(arguments, tuple) else ()
-        part = target.part
         if part == "tensor":
             return tensor(given)
         if part == "dictionary":
-            self._count(len(given[-1]) if given and isinstance(given[-1], list | tuple | dict) else 0)
-            return dictionary(given) if given else {}
+            self._count(sum(len(each) for each in given[:2] if isinstance(each, list | tuple | dict)))
+            return dictionary(given) if given else Dictionary()
         if part == "parameter":
+            self._attributes(given[3] if len(given) > 3 else None)
             return given[0] if given else OTHER
         if part == "call":
+            self._attributes(given[3] if len(given) > 3 else None)
             return self._called(given[0] if given else None, given[2] if len(given) > 2 else ())
-        return reconstructed(given) if part == "reconstructor" else Instance(target)
+        return self._reconstructed(given) if part == "reconstructor" else Instance(target)
+
+    def _reconstructed(self, given: tuple[Any, ...]) -> Instance:
+        made = reconstructed(given)
+        if not made.made_of.builds:
+            self._attributes(given[2] if len(given) > 2 else None)
+        return made
 
     def _newobj(self, _: object) -> None:
         """`cls.__new__(cls)` runs no code of the class's, if no argument is given."""
         arguments, target = self._stack.pop(), self._stack.pop()
         if arguments == () and isinstance(target, Global):
-            self._stack.append({} if target.part == "dictionary" else Instance(target))
+            self._stack.append(Dictionary() if target.part == "dictionary" else Instance(target))
         else:
             self._stack.append(self._called(target, arguments))
 
@@ -366,15 +393,21 @@ class Machine:
         target = self._stack[-1]
         if isinstance(target, Global):
             raise UnsafeError("The pickle changes a class or function of the program that loads it.")
-        for part in state if isinstance(state, tuple) else (state,):
-            self._count(len(part) if isinstance(part, dict) else 0)
-            if isinstance(part, dict) and any(_is_method(key, value) for key, value in part.items()):
-                raise UnsafeError("The pickle puts something of its own in place of a method.")
+        if isinstance(target, Instance) and not target.made_of.builds:
+            self._attributes(state)
+        else:
+            parts = state if isinstance(state, tuple) else (state,)
+            self._count(len(parts) + sum(map(require_no_method, parts[:_MAX_STATE])))
+            if len(parts) > _MAX_STATE:
+                raise UnsafeError("The pickle gives an object a state of too many parts.")
         if isinstance(target, Instance):
             target.state = state[0] if isinstance(state, tuple) and state else state
 
+    def _attributes(self, state: object) -> None:
+        self._count(require_attributes(state))
+
     _SPECIAL: ClassVar[dict[str, Callable[["Machine", object], None]]] = {
-        "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj,
+        "PROTO": _proto, "PERSID": _persistent_line, "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj,
         "NEWOBJ": _newobj, "NEWOBJ_EX": _newobj_ex, "BUILD": _build, "POP": _pop,
         "POP_MARK": _pop_mark, "DUP": _dup, "PUT": _put, "GET": _get,
         "NONE": _none, "NEWTRUE": _true, "EMPTY_DICT": _empty_dict,
@@ -382,33 +415,3 @@ class Machine:
         "SETITEM": _setitem, "SETITEMS": _setitems, "APPEND": _append,
         "APPENDS": _appends, "ADDITEMS": _additems,
     }  # fmt: skip
-
-
-def _is_method(key: object, value: object) -> bool:
-    """Whether an attribute would be called: a number or text of that name (`add` of a detector's layer) cannot be."""
-    named = isinstance(key, str) and (key in _METHODS or (key.startswith("__") and key.endswith("__")))
-    return named and not (value is None or isinstance(value, str | int | float))
-
-
-def _require_plain(target: object) -> None:
-    """Items may be put into what Python itself made; an object's own methods would be called for them."""
-    if isinstance(target, Global) or (isinstance(target, Instance) and target.made_of.name not in _DICTIONARY_LIKE):
-        raise UnsafeError("The pickle puts items into an object, whose code would run.")
-
-
-_DICTIONARY_LIKE = {"AttributeDict", "OrderedDict", "Counter", "defaultdict", "dict", "set", "frozenset", "list"}
-
-
-def _line(name: str, stream: io.BytesIO) -> int | float | bool:
-    """A number up to the end of its line or a zero byte; ValueError if the unpickler would refuse it too."""
-    line = stream.readline()
-    if not line.endswith(b"\n"):
-        raise ValueError
-    text = line[:-1].split(b"\0", 1)[0].strip().decode("ascii")
-    if name == "FLOAT":
-        return float(text)
-    if name == "INT" and text in ("00", "01"):
-        return text == "01"
-    if len(text) > _LONGEST_LINE:
-        raise UnsafeError("The pickle holds a number that is too long to be looked at.")
-    return int(text.removesuffix("L"), 0 if name == "LONG" else 10)

@@ -28,11 +28,15 @@ _DTYPES = {
 }  # fmt: skip
 
 
+_MAX_RANK = 64
+"""Dimensions of a tensor; PyTorch allows no more."""
+
 _PARTS = {
     "_rebuild_tensor": "tensor", "_rebuild_tensor_v2": "tensor", "_rebuild_tensor_v3": "tensor",
     "_rebuild_qtensor": "tensor", "_rebuild_parameter": "parameter", "_rebuild_parameter_with_state": "parameter",
     "OrderedDict": "dictionary", "dict": "dictionary", "defaultdict": "dictionary", "Counter": "dictionary",
-    "_rebuild_from_type_v2": "call", "_reconstructor": "reconstructor",
+    "_rebuild_from_type_v2": "call", "_reconstructor": "reconstructor", "AttributeDict": "attributes",
+    "IterableSimpleNamespace": "namespace",
 }  # fmt: skip
 """What the result of a builder is, where that tells something."""
 
@@ -73,26 +77,55 @@ class Storage(NamedTuple):
 OTHER = object()
 """Stands for every value that tells nothing: bytes, sets, arrays, long text."""
 
+FOREIGN = object()
+"""Stands for what only the program that unpickles knows: an object that is kept outside of the pickle."""
+
+
+class Dictionary(dict[Any, Any]):
+    """A dictionary of the pickle's. `hidden`: it may have names that are not known here."""
+
+    hidden = False
+
+
+def could_be_called(value: object) -> bool:
+    """What builders make is data; classes, and objects of those that are no builders, may be called."""
+    return isinstance(value, Global) or (isinstance(value, Instance) and not value.made_of.builds) or value is FOREIGN
+
+
+def could_be_text(key: object) -> bool:
+    """Whether a key that is no text here may be some in the program that unpickles: made by `str`, or from outside."""
+    return isinstance(key, Instance) or key is FOREIGN
+
 
 def fill(target: object, items: list[Any]) -> None:
-    """Key, value, key, value ... into a dictionary; other keys than text and numbers tell nothing."""
+    """Key, value, key, value ... into a dictionary. Other keys than text and numbers tell nothing; some may be text."""
     if len(items) % 2:
         raise IndexError
-    if isinstance(target, dict):
-        target.update(
-            (key, value) for key, value in zip(items[::2], items[1::2], strict=True) if isinstance(key, str | int)
-        )
+    if isinstance(target, Dictionary):
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            if isinstance(key, str | int):
+                target[key] = value
+            elif could_be_text(key):
+                target.hidden = True
 
 
-def dictionary(arguments: tuple[Any, ...]) -> dict[Any, Any]:
-    made: dict[Any, Any] = {}
-    pairs = arguments[-1] if arguments else ()
-    if isinstance(pairs, list | tuple):
-        for pair in pairs:
-            if isinstance(pair, list | tuple) and len(pair) == 2:
+def dictionary(arguments: tuple[Any, ...]) -> Dictionary:
+    """What is made of pairs or of another dictionary, after the factory of a `defaultdict`."""
+    made = Dictionary()
+    factory = arguments[0] is None or isinstance(arguments[0], Global)
+    given = arguments[1:2] if factory else arguments[:1]
+    made.hidden = len(arguments) > 2
+    for pairs in given:
+        if isinstance(pairs, Dictionary):
+            made.update(pairs)
+            made.hidden |= pairs.hidden
+        elif isinstance(pairs, list | tuple) and all(
+            isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
+        ):
+            for pair in pairs:
                 fill(made, list(pair))
-    elif isinstance(pairs, dict):
-        made.update(pairs)
+        else:
+            made.hidden = True
     return made
 
 
@@ -101,6 +134,8 @@ def tensor(arguments: tuple[Any, ...]) -> object:
     if len(arguments) < 3 or not isinstance(arguments[0], Storage) or not isinstance(arguments[2], tuple):
         return OTHER
     dtype, shape = arguments[0].dtype, arguments[2]
+    if len(shape) > _MAX_RANK:
+        return OTHER
     for length in shape:
         if length.__class__ is not int or not 0 <= length < WORD:
             return OTHER
@@ -110,10 +145,10 @@ def tensor(arguments: tuple[Any, ...]) -> object:
     return Tensor(dtype, shape)
 
 
-def reconstructed(arguments: tuple[Any, ...]) -> object:
+def reconstructed(arguments: tuple[Any, ...]) -> Instance:
     """An object made without its constructor; that of its base would be called with what the file says."""
-    if len(arguments) < 2 or not isinstance(arguments[0], Global):
+    if len(arguments) < 2 or not isinstance(arguments[0], Global) or not isinstance(arguments[1], Global):
         raise UnsafeError("The pickle makes an object of what it does not name.")
-    if isinstance(arguments[1], Global) and not arguments[1].builds:
+    if not arguments[1].builds:
         raise UnsafeError(f"The pickle calls {arguments[1]} with arguments of its own.")
     return Instance(arguments[0])

@@ -6,6 +6,7 @@ every trick by which another program would read another pickle out of the same b
 """
 
 import lzma
+import re
 import struct
 import zipfile
 import zlib
@@ -21,8 +22,8 @@ from modelhub.formats.pickle_values import UnsafeError
 MAX_PICKLE = 64 << 20
 """Bytes of all pickles of a file that are looked at; longer ones are not believed."""
 
-MAX_DIRECTORY = 32 << 20
-"""Bytes of a zip directory: a member for each of 300,000 tensors."""
+MAX_DIRECTORY, MAX_MEMBERS = 32 << 20, 300_000
+"""Bytes and entries of a zip directory: a member for each of nearly as many tensors."""
 
 PICKLE_SUFFIXES = {".pt", ".pth", ".ckpt", ".bin", ".pkl", ".pickle"}
 """Suffixes whose files apps hand to the unpickler whatever is in them."""
@@ -31,6 +32,11 @@ _USUAL_PICKLE = 1 << 20
 _TORCH_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 """`torch.save` wrote this pickle of 0x1950A86A20F9469CFC6C first, before it used zip files."""
 
+ESCAPES = re.compile(r"(?:^|[/\\])\.\.(?:[/\\]|$)|^[/\\]|^[A-Za-z]:")
+"""What a member's name must not have: a way up, or a place of its own."""
+
+_MAX_BESIDE = 1000
+_LOOKED_AT = 512
 _LEGACY_PICKLES, _STATE = 5, 3
 _END = struct.Struct("<4s4H2IH")
 _END64 = struct.Struct("<4sQ2H2I4Q")
@@ -133,12 +139,12 @@ def _read_zip(stream: BinaryIO, size: int) -> Read:
     check_directory(stream, size)
     try:
         with zipfile.ZipFile(stream) as archive:
-            names = [member.orig_filename for member in archive.infolist()]
-            if len(set(names)) != len(names):
-                raise UnsafeError("The archive holds two members of one name.")
-            pickled = [member for member in archive.infolist() if _holds_pickle(member)]
+            members = archive.infolist()
+            check_members(members)
+            pickled = [member for member in members if holds_pickle(member)]
             if not pickled:
                 raise _NotModelError("A zip archive without a PyTorch model in it.")
+            _refuse_nested(archive, [member for member in members if _is_beside(member)])
             machine, left = Machine(), MAX_PICKLE
             values = {}
             for member in pickled:
@@ -165,7 +171,35 @@ def _check_storages(archive: zipfile.ZipFile, pickled: list[zipfile.ZipInfo], st
             raise BrokenFile("missing_storage", f"The numbers of tensor {key[:80]!r} are missing or cut off.")
 
 
-def _holds_pickle(member: zipfile.ZipInfo) -> bool:
+def check_members(members: list[zipfile.ZipInfo]) -> None:
+    """Members must have names of their own, each within the archive, and one length; the first stands at the start."""
+    if len({member.orig_filename for member in members}) != len(members):
+        raise UnsafeError("The archive holds two members of one name.")
+    if min((member.header_offset for member in members), default=0):
+        raise UnsafeError("Data stands in front of the archive, where a second one can hide.")
+    for member in members:
+        if ESCAPES.search(member.orig_filename):
+            raise UnsafeError(f"Member {member.orig_filename[:200]!r} would be unpacked outside of its folder.")
+        if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
+            raise BrokenFile("bad_archive", f"Member {member.orig_filename[:200]!r} has two lengths.")
+
+
+def _is_beside(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is neither a tensor's numbers, which may be any bytes, nor a pickle that is judged."""
+    return "/data/" not in member.filename and member.file_size > 0 and not holds_pickle(member)
+
+
+def _refuse_nested(archive: zipfile.ZipFile, beside: list[zipfile.ZipInfo]) -> None:
+    if len(beside) > _MAX_BESIDE:
+        raise UnsafeError(f"The archive holds over {_MAX_BESIDE} other members, which are not looked into.")
+    for member in beside:
+        with archive.open(member) as content:
+            head = content.read(_LOOKED_AT)
+        if is_zip(head) or is_pickle(head):
+            raise UnsafeError(f"Member {member.filename[:200]!r} is another archive or pickle, under another suffix.")
+
+
+def holds_pickle(member: zipfile.ZipInfo) -> bool:
     name = f"{member.filename}\n{member.orig_filename}".lower() + "\n"
     if ".py" not in name and ".pkl" not in name and ".pickle" not in name:
         return False
@@ -204,6 +238,9 @@ def check_directory(stream: BinaryIO, size: int) -> None:
         raise BrokenFile("bad_archive", f"The archive's directory claims {length} bytes.")
     if offset + length != end:
         raise UnsafeError("The archive's directory is not where it says: it may hold a second one.")
+    stream.seek(offset)
+    if stream.read(length).count(b"PK\x01\x02") > MAX_MEMBERS:
+        raise BrokenFile("bad_archive", f"The archive's directory names more than {MAX_MEMBERS} members.")
 
 
 def _directory64(stream: BinaryIO, end: int) -> tuple[int, int, int]:

@@ -25,8 +25,8 @@ _TORCH = {
 }
 _PYTHON = {
     "collections": "OrderedDict Counter defaultdict",
-    "builtins": "bool bytearray bytes complex dict float frozenset int list set slice str tuple",
-    "__builtin__": "bool bytearray bytes complex dict float frozenset int list set slice str tuple unicode long",
+    "builtins": "bool bytearray bytes complex dict float frozenset int list object set slice str tuple",
+    "__builtin__": "bool bytearray bytes complex dict float frozenset int list object set slice str tuple unicode long",
     "_codecs": "encode",
     "copyreg": "_reconstructor",
     "copy_reg": "_reconstructor",

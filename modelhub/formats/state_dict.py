@@ -8,14 +8,20 @@ from modelhub.core.types import MetaValue, Tensor
 from modelhub.formats.pickle_values import Instance
 
 MAX_TENSORS = 1_000_000
-_MAX_VISITS = 1_000_000
+_MAX_VISITS = 2_000_000
+"""Values that are looked at; one that the pickle names many times counts each time."""
+
 _MAX_NAMES = 64 << 20
 """Letters of all names together."""
 
 _MAX_DEPTH = 64
 _MAX_VALUES = 200
 _MAX_KEYS = 40
-_LOOKED_AT = 50
+_LOOKED_AT = 200
+_NEAR = 4
+_MAX_NEAR = 20_000
+"""How many levels below a wrapper, and how many values of each and of all, are searched for its tensors."""
+
 _PLAIN = (str, int, float, bool)
 _WRAPPERS = (
     "state_dict", "model_state_dict", "params_ema", "params", "ema", "model_ema", "model", "module", "net", "network",
@@ -67,21 +73,16 @@ def _plain_values(outer: Mapping[Any, Any]) -> dict[str, MetaValue]:
 
 def _holds_tensors(value: object) -> bool:
     """Whether a tensor is near enough to the top of a wrapped dictionary; a nest of empty ones is not searched."""
-    inner = _attributes(value)
-    return inner is not None and any(
-        child.__class__ is Tensor or _has_tensor(child) for child in islice(inner.values(), _LOOKED_AT)
-    )
-
-
-def _has_tensor(value: object) -> bool:
-    return any(child.__class__ is Tensor or _deeper(child) for _, child in islice(_inner(value), _LOOKED_AT))
-
-
-def _deeper(value: object) -> bool:
-    return any(
-        child.__class__ is Tensor or any(last.__class__ is Tensor for _, last in islice(_inner(child), _LOOKED_AT))
-        for _, child in islice(_inner(value), _LOOKED_AT)
-    )
+    level = [value] if _attributes(value) is not None else []
+    met: set[int] = set()
+    for _ in range(_NEAR):
+        fresh = [each for each in {id(each): each for each in level}.values() if id(each) not in met]
+        met.update(map(id, fresh))
+        below = (child for each in fresh for _, child in islice(_inner(each), _LOOKED_AT))
+        level = [child for child in islice(below, _MAX_NEAR) if not _is_plain(child)]
+        if any(child.__class__ is Tensor for child in level):
+            return True
+    return False
 
 
 def _named(found: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
@@ -109,28 +110,31 @@ def _tensors(value: object) -> Iterator[tuple[str, Tensor]]:
         dotted, trail = f"{path}." if path else "", (*above, id(here))
         for key, child in _inner(here):
             visits += 1
-            letters += len(path) + len(key)
             if visits > _MAX_VISITS or letters > _MAX_NAMES:
                 return
+            if _is_plain(child):
+                continue
+            letters += len(path) + len(key)
             if child.__class__ is Tensor:
                 yield f"{dotted}{key}", child
             else:
                 waiting.append((f"{dotted}{key}" if key != "" else path, child, trail))
 
 
-def _inner(value: object) -> list[tuple[str, object]]:
+def _inner(value: object) -> Iterator[tuple[str, object]]:
     """Named children: of a dictionary, a list, or an object; a layer's own groups give no name of their own."""
     state = value.state if isinstance(value, Instance) else value
     if isinstance(state, dict):
         layer = isinstance(value, Instance) and any(part in state for part in _LAYER_PARTS)
-        return [
-            ("" if layer and key in _LAYER_PARTS else str(key), child)
-            for key, child in state.items()
-            if not isinstance(child, str | int | float) and child is not None
-        ]
-    if isinstance(state, list | tuple) and state.__class__ is not Tensor:
-        return [(str(place), child) for place, child in enumerate(state) if not isinstance(child, str | int | float)]
-    return []
+        for key, child in state.items():
+            yield "" if layer and key in _LAYER_PARTS else str(key), child
+    elif isinstance(state, list | tuple) and state.__class__ is not Tensor:
+        for place, child in enumerate(state):
+            yield str(place), child
+
+
+def _is_plain(value: object) -> bool:
+    return value is None or isinstance(value, str | int | float)
 
 
 def _first_class(value: object) -> str:

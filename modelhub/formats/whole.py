@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
-from modelhub.core.types import CHAT_FEATURES, Inspection, MetaValue, State, Tensor
+from modelhub.core.types import CHAT_DANGER, CHAT_FEATURES, Inspection, MetaValue, State, Tensor
 from modelhub.formats import chat, onnx, openvino, plain_yaml
 from modelhub.formats.bundles import WEIGHTS, Bundle, Folder
 from modelhub.formats.inspect import inspect
@@ -96,6 +96,9 @@ def _judged(whole: Inspection, bundle: Bundle, inspected: Mapping[str, Inspectio
         for name, one in inspected.items():
             if one.state == state:
                 return replace(whole, state=state, code=one.code, message=f"{name}: {one.message}")
+    danger = whole.metadata.get(CHAT_DANGER)
+    if danger is not None:
+        return replace(whole, state="unsafe", code="unsafe_template", message=chat.danger_message(str(danger)))
     absent = list(bundle.missing)
     for name, one in inspected.items():
         beside = PurePosixPath(name).parent
@@ -152,6 +155,8 @@ def _described(bundle: Bundle, folder: Folder) -> Iterator[tuple[str, MetaValue]
     template = _chat_template(folder)
     if template:
         yield CHAT_FEATURES, chat.features(template)
+        if chat.danger(template):
+            yield CHAT_DANGER, chat.danger(template)
     for component in _main_components(bundle) if bundle.kind == "diffusers" else ():
         yield from _flat("config", folder.json(f"{component}/config.json"))
     yield from _card(folder.text("README.md"))

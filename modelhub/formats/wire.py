@@ -5,15 +5,29 @@ message, so that a lie cannot lead outside it; the number of fields of a file is
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from modelhub.formats.broken import BrokenFile
 
 MAX_FIELDS = 3_000_000
-MAX_TEXT = 1 << 20
-"""Bytes of the longest value that is read as text or as packed numbers."""
+MAX_TEXT, MAX_TEXTS = 1 << 20, 64 << 20
+"""Bytes of the longest value that is read as text or as packed numbers, and of all values of a file."""
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+
+
+@dataclass(slots=True)
+class _Budget:
+    """What of one file is still read."""
+
+    fields: int
+    text: int
+
+    def take(self, text: int) -> None:
+        self.text -= text
+        if self.text < 0:
+            raise BrokenFile("header_too_large", f"The names and values have over {MAX_TEXTS} bytes.")
 
 
 class Message:
@@ -21,9 +35,9 @@ class Message:
 
     __slots__ = ("_budget", "_stream", "end", "start")
 
-    def __init__(self, stream: BinaryIO, start: int, end: int, budget: list[int] | None = None) -> None:
+    def __init__(self, stream: BinaryIO, start: int, end: int, budget: _Budget | None = None) -> None:
         self._stream = stream
-        self._budget = budget if budget is not None else [MAX_FIELDS]
+        self._budget = budget or _Budget(MAX_FIELDS, MAX_TEXTS)
         self.start = start
         self.end = end
 
@@ -34,8 +48,8 @@ class Message:
         """Number, wire type and value of each field. Raises BrokenFile where the encoding is wrong."""
         position, stream = self.start, self._stream
         while position < self.end:
-            self._budget[0] -= 1
-            if self._budget[0] < 0:
+            self._budget.fields -= 1
+            if self._budget.fields < 0:
                 raise BrokenFile("too_many_fields", f"More than {MAX_FIELDS} fields are not read.")
             stream.seek(position)
             key, position = self._varint(stream, position)
@@ -63,13 +77,16 @@ class Message:
     def bytes(self) -> bytes:
         if len(self) > MAX_TEXT:
             raise BrokenFile("bad_protobuf", f"A text of {len(self)} bytes is not read.")
+        self._budget.take(len(self))
         self._stream.seek(self.start)
         return self._stream.read(len(self))
 
     def text(self) -> str:
         """The value as text; of a very long one the beginning."""
+        length = min(len(self), MAX_TEXT)
+        self._budget.take(length)
         self._stream.seek(self.start)
-        return self._stream.read(min(len(self), MAX_TEXT)).decode("utf-8", "replace")
+        return self._stream.read(length).decode("utf-8", "replace")
 
     def packed(self) -> list[int]:
         """Numbers written one after the other."""

@@ -38,6 +38,9 @@ KEY_FILE = "bundle.key.age"
 """The bundle's own key, which a passphrase opens."""
 
 _MOST_LINE = 64 << 20
+_AT_ONCE = 2000
+"""Models of one transaction, which other writers wait for."""
+
 _RELATIVE = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
 
 

@@ -5,6 +5,7 @@ from collections.abc import Collection
 
 from modelhub.core import plugins
 from modelhub.core.names import printable
+from modelhub.files import links
 
 _PARTIAL = {".part", ".partial", ".incomplete", ".crdownload", ".download", ".aria2", ".opdownload", ".tmp"}
 _CONTROL_FILES = (".aria2", ".part", ".crdownload")
@@ -12,6 +13,8 @@ _CONTROL_FILES = (".aria2", ".part", ".crdownload")
 
 def refusal(path: str, extensions: Collection[str]) -> tuple[str, str] | None:
     """Code and sentence for a file that is not looked into; None for a candidate."""
+    if links.is_leftover(os.path.basename(path)):
+        return "partial_download", "A file of ours that is not complete."
     suffix = os.path.splitext(os.path.basename(path))[1].lower()
     if suffix in _PARTIAL:
         return "partial_download", "An unfinished download."

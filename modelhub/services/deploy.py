@@ -1,13 +1,12 @@
 """Deployment: what would change in every target, and how things stand. Planning touches nothing."""
 
-import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import chain, islice
 
 from modelhub.core.apps import Target
+from modelhub.core.collecting import uncollected
 from modelhub.core.deployment import (
     Deployable,
     JournalStep,
@@ -109,7 +108,7 @@ class Deployment:
         self, targets: Sequence[Target], models: Sequence[Model] | None = None, resolution: Resolution = "keep"
     ) -> Plan:
         """The same for targets that need not be recorded yet."""
-        with _uncollected():
+        with uncollected():
             return Plan(tuple(self._steps(targets, models, resolution)))
 
     def _steps(
@@ -256,18 +255,6 @@ class Deployment:
             method=method_of(target, app),
             free=abilities.free_bytes(prepared.base),
         )
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """A plan makes a million small values and no cycles; the collector would walk them again and again."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 def _are_there(files: Sequence[Placed]) -> bool:

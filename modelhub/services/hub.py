@@ -34,6 +34,7 @@ from modelhub.services.drives import Drives
 from modelhub.services.duplicates import Duplicates
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
+from modelhub.services.logbook import Logbook
 from modelhub.services.lookup import Lookup
 from modelhub.services.merging import Merging
 from modelhub.services.repair import Repairer
@@ -84,6 +85,7 @@ class Hub:
     bundles: Bundles
     merging: Merging
     verifier: Verifier
+    logbook: Logbook
     repairer: Repairer
     rules: RuleDesk
     lookup: Lookup
@@ -126,7 +128,9 @@ class Hub:
         scanner = Scanner(self.settings, Blobs(self.places), self._found_files, self.judge, self.drives)
         mode = adopt or self.settings.adopt
         task = scanner.scan(roots, adopt=mode, staging=lambda: Staging(self.places), dry_run=dry_run)
-        return task if dry_run else self.audit.watched("scan", task, paths=roots, adopt=mode)
+        if dry_run:
+            return task
+        return self.audit.watched("scan", self.logbook.discovery(task), paths=roots, adopt=mode)
 
 
 def open_hub(settings: Settings, *, create: bool = True) -> Hub:
@@ -170,7 +174,8 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     bundles = Bundles(places, models, Transfer(library_database), audit)
     uses = Uses(desk, trash, Blobs(places), settings.launch_files)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
-    verifier = Verifier(settings, places, library, found_files, judge, uses, drives, meta, audit)
+    logbook = Logbook(places)
+    verifier = Verifier(settings, places, library, found_files, judge, uses, drives, meta, audit, logbook)
     checkup = Checkup(places, library, desk, judge, journal, application, deployment)
     if _writable(places):
         desk.create_defaults()
@@ -184,7 +189,21 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         trash=TrashDesk(places, library, trash, found_files, deployment, journal, uses, audit),
         audit=audit,
         checkup=checkup,
-        upkeep=Upkeep(settings, places, library_database, library, found_files, desk, checkup, judge, verifier),
+        upkeep=Upkeep(
+            settings,
+            places,
+            library_database,
+            library,
+            found_files,
+            desk,
+            checkup,
+            judge,
+            verifier,
+            trash,
+            audit,
+            drives,
+            logbook,
+        ),
         drives=drives,
         trust=Trusting(settings, models, Security(library_database), audit),
         duplicates=Duplicates(settings, places, library, models, application, journal),
@@ -192,7 +211,8 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         bundles=bundles,
         merging=Merging(places, bundles, library, found_files, targets, audit),
         verifier=verifier,
-        repairer=Repairer(places, library, found_files, audit),
+        repairer=Repairer(places, library, found_files, audit, logbook),
+        logbook=logbook,
         rules=RuleDesk(rules, judge, places.own_rules),
         lookup=Lookup(settings, models, library, external, judge),
         judge=judge,

@@ -16,6 +16,7 @@ from modelhub.files.blobs import Blobs, Staging
 from modelhub.files.walk import Found, is_hub, walk
 from modelhub.services.audit import Audit
 from modelhub.services.library import content_path
+from modelhub.services.logbook import Logbook
 from modelhub.services.waiting import Tick, beside
 from modelhub.store.found import FoundFiles
 from modelhub.store.library import Content, Library
@@ -36,7 +37,10 @@ class Repaired:
 
 
 class Repairer:
-    def __init__(self, places: HubPlaces, library: Library, found_files: FoundFiles, audit: Audit) -> None:
+    def __init__(
+        self, places: HubPlaces, library: Library, found_files: FoundFiles, audit: Audit, logbook: Logbook
+    ) -> None:
+        self._logbook = logbook
         self._places = places
         self._library = library
         self._found_files = found_files
@@ -57,7 +61,7 @@ class Repairer:
         lost = self.lost()
         task = self._repair(lost, (self._recorded, *sources), dry_run=dry_run)
         if lost and not dry_run:
-            task = self._audit.watched("repair", task, lost=list(lost))
+            task = self._audit.watched("repair", self._logbook.validation(task), lost=list(lost))
         yield from task
 
     def _repair(self, lost: dict[Sha256, Content], sources: Sequence[Source], *, dry_run: bool) -> Task[Repaired]:

@@ -3,9 +3,7 @@
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from modelhub.core.config import Settings
 from modelhub.core.errors import ModelHubError, as_ours
@@ -13,30 +11,25 @@ from modelhub.core.names import human_size, printable
 from modelhub.core.places import HubPlaces, expand
 from modelhub.files import abilities, links
 from modelhub.files.blobs import Blobs
+from modelhub.services.audit import Audit
+from modelhub.services.checks import Check
 from modelhub.services.checkup import Checkup
+from modelhub.services.drives import Drives
 from modelhub.services.judge import Judge
 from modelhub.services.library import content_path
+from modelhub.services.logbook import Logbook
+from modelhub.services.surroundings import environment, write_report
 from modelhub.services.targets import TargetDesk
 from modelhub.services.verify import HINT, Verifier, days_since
 from modelhub.store.engine import Database
 from modelhub.store.found import FoundFiles
 from modelhub.store.health import integrity
 from modelhub.store.library import Library
+from modelhub.store.trash import Trash
 
 _VERIFY = "Run `modelhub verify`; --rate 100M leaves room for others, --subset 5% takes a part each time."
 _LITTLE_ROOM = 5_000_000_000
 """Bytes free on a disk below which `doctor` warns."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding of `doctor`."""
-
-    name: str
-    status: Literal["ok", "warning", "problem"]
-    message: str
-    hint: str = ""
-    sha256: str = ""
 
 
 class Upkeep:
@@ -51,7 +44,15 @@ class Upkeep:
         checkup: Checkup,
         judge: Judge,
         verifier: Verifier,
+        trash: Trash,
+        audit: Audit,
+        drives: Drives,
+        logbook: Logbook,
     ) -> None:
+        self._trash = trash
+        self._audit = audit
+        self._drives = drives
+        self._logbook = logbook
         self._settings = settings
         self._places = places
         self._database = database
@@ -69,12 +70,16 @@ class Upkeep:
         """Everything that can be checked quickly, with what to do about it."""
         checks: list[Check] = []
         for look in (
+            self._check_environment,
             self._check_folder,
             self._check_links,
             self._check_databases,
             self._check_rules,
             self._check_contents,
             self._check_verified,
+            self._check_set_aside,
+            self._check_audit,
+            self._check_drives,
             self._check_partial,
             self._check_room,
             self._check_apps,
@@ -82,6 +87,9 @@ class Upkeep:
         ):
             checks += look()
         return checks
+
+    def _check_environment(self) -> Iterator[Check]:
+        yield from environment(self._settings, self._places)
 
     def _check_folder(self) -> Iterator[Check]:
         root = self._places.root
@@ -170,6 +178,42 @@ class Upkeep:
         elif days_since(last) > remind:
             told = f"The contents were last read whole {days_since(last)} days ago."
             yield Check("verify", "warning", told, _VERIFY)
+
+    def _check_set_aside(self) -> Iterator[Check]:
+        """What waits for a decision: the trash, and what was found damaged."""
+        gone = self._trash.all()
+        if gone:
+            size = human_size(sum(one.size for one in gone))
+            yield Check("trash", "ok", f"{len(gone)} models ({size}) are in the trash; `modelhub prune` removes them.")
+        aside = list(self._places.quarantine.glob("*/*")) if self._places.quarantine.is_dir() else []
+        if aside:
+            told = f"{len(aside)} files were found damaged and set aside in {printable(self._places.quarantine)}."
+            yield Check("quarantine", "warning", told, "`modelhub repair --from PATH`; `modelhub prune --quarantine`.")
+
+    def _check_audit(self) -> Iterator[Check]:
+        lines, fault = self._audit.verify()
+        if fault is not None:
+            told = f"Line {fault.line} of the audit log: {fault.message}."
+            yield Check("audit", "problem", told, "Somebody changed it. Keep it, and look at a backup of it.")
+        elif lines:
+            yield Check("audit", "ok", f"The audit log's {lines} lines are as they were written.")
+
+    def _check_drives(self) -> Iterator[Check]:
+        for volume in self._drives.all():
+            if not volume.online:
+                told = (
+                    f"The drive {printable(volume.label)} ({printable(volume.mount)}) is away: {volume.models} models."
+                )
+                yield Check("drives", "warning", told, "Connect it; nothing is dropped meanwhile.")
+
+    def report(self, target: Path) -> list[str]:
+        """Write a zip for a bug report, without secrets; the names of what is in it. Raises if `target` exists."""
+        facts = {
+            "types": {kind: models for kind, models, _ in self._library.statistics()},
+            "states": self._library.states(),
+            "databases": {path.name: path.stat().st_size for path in (self._places.library, self._places.rules)},
+        }
+        return write_report(target, self.doctor(), self._settings, self._logbook, facts)
 
     def _check_partial(self) -> Iterator[Check]:
         left = (

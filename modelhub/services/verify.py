@@ -23,6 +23,7 @@ from modelhub.services.audit import Audit
 from modelhub.services.drives import Drives
 from modelhub.services.judge import Judge
 from modelhub.services.library import content_path
+from modelhub.services.logbook import Logbook
 from modelhub.services.trash import what_breaks
 from modelhub.services.uses import Uses
 from modelhub.store.engine import now
@@ -98,7 +99,9 @@ class Verifier:
         drives: Drives,
         meta: Meta,
         audit: Audit,
+        logbook: Logbook,
     ) -> None:
+        self._logbook = logbook
         self._drives = drives
         self._settings = settings
         self._places = places
@@ -120,6 +123,9 @@ class Verifier:
         Names what is damaged (and sets it aside, with the links that led to it), what is gone, and files in the store
         that no content accounts for. Interrupted, it goes on where it was with `resume`.
         """
+        return self._logbook.validation(self._verify(scope))
+
+    def _verify(self, scope: Scope) -> Task[Verified]:
         contents = {content.sha256: content for content in self._library.contents()}
         chosen, skipped = self._chosen(list(contents.values()), scope)
         if scope.is_whole and not skipped:

@@ -1,10 +1,13 @@
 """Whether SQLite itself finds a database sound."""
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from modelhub.core.errors import ModelHubError
 from modelhub.store.engine import connect_read_only, said
+
+SQLITE_VERSION = sqlite3.sqlite_version
 
 
 def integrity(path: Path) -> str:

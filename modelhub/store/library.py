@@ -313,6 +313,15 @@ class Library:
         with self._database.read() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query)]
 
+    def states(self) -> dict[str, int]:
+        """How many models are in each state."""
+        query = (
+            "SELECT CASE WHEN deleted THEN 'deleted' WHEN offline THEN 'offline' WHEN missing THEN 'missing'"
+            " ELSE state END AS told, count(*) FROM models GROUP BY told ORDER BY told"
+        )
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql(query)}
+
     def correct(self, model_id: int, fields: Mapping[str, str]) -> None:
         """Set fields by hand; they outlive every reclassification. An empty value lifts the correction."""
         with self._database.write() as connection:

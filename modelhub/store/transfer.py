@@ -3,12 +3,12 @@
 import base64
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Table, select
 
-from modelhub.core.errors import DatabaseBroken
+from modelhub.core.collecting import uncollected
 from modelhub.core.names import storable
 from modelhub.store import schema
 from modelhub.store.engine import Database
@@ -72,21 +72,16 @@ class Transfer:
 
         A model that is here keeps what it is; tags, answers of sites and corrections that it lacks are added.
         """
-        new = known = 0
-        with self._database.write() as connection:
+        known = self.known(one["model"]["file_hash"] for one in told)
+        new = {one["model"]["file_hash"]: one for one in told if one["model"]["file_hash"] not in known}
+        with uncollected(), self._database.write() as connection:
+            _put_blobs(connection, told, stored)
+            _add(connection, list(new.values()))
             for one in told:
-                for file in one["files"]:
-                    _put_blob(connection, file, stored)
-                c = schema.models.c
-                row = one["model"]
-                model_id = connection.execute(select(c.id).where(c.file_hash == row["file_hash"])).scalar()
-                if model_id is None:
-                    new += 1
-                    _add(connection, one)
-                else:
-                    known += 1
+                model_id = known.get(one["model"]["file_hash"])
+                if model_id is not None:
                     _complete(connection, model_id, one)
-        return new, known
+        return len(new), len(told) - len(new)
 
 
 def _rows(connection: Connection, table: Table, condition: Any) -> list[Row]:
@@ -108,53 +103,75 @@ def _plain(row: Row) -> Row:
     }
 
 
-def _values(table: Table, row: Mapping[str, Any]) -> Row:
-    """The columns that this version knows; raises DatabaseBroken for what is no row."""
-    values: Row = {}
-    for name, value in row.items():
-        if name in table.c and name != "id":
-            values[name] = base64.b64decode(value["b64"]) if isinstance(value, dict) and "b64" in value else value
-    if not all(isinstance(value, str | int | float | bytes | None) for value in values.values()):
-        raise DatabaseBroken(f"A row of {table.name} holds what no row can hold.", hint="Export it again.")
-    return values
+def _insert(connection: Connection, table: Table, rows: Sequence[Row], then: str = "") -> None:
+    """Rows into a table, all at once; the columns that this version does not know are left out."""
+    for alike in _alike(rows):
+        names = [name for name in alike[0] if name in table.c]
+        _execute(connection, table, names, map(itemgetter(*names), alike), then)
 
 
-def _put_blob(connection: Connection, file: Row, stored: Mapping[str, str]) -> None:
-    values = _values(schema.blobs, file) | {"stored": False, "quarantined_at": ""}
-    name = stored.get(file["sha256"])
-    here: Row = {}
-    if name is not None:
-        here = {"stored": True, "name": storable(name), "name_bytes": os.fsencode(name), "quarantined_at": ""}
-    statement = upsert(schema.blobs).values(values | here)
-    if here:
-        statement = statement.on_conflict_do_update(index_elements=["sha256"], set_=here)
-    else:
-        statement = statement.on_conflict_do_nothing()
-    connection.execute(statement)
+def _insert_owned(connection: Connection, table: Table, owned: Sequence[tuple[int, Row]]) -> None:
+    """Rows of models, each beside the id of its model, which is none of its columns."""
+    for alike in _alike([row for _, row in owned]):
+        names = [name for name in alike[0] if name in table.c]
+        take = itemgetter(*names)
+        rows = [(model_id, *take(row)) for model_id, row in owned if len(row) == len(alike[0])]
+        _execute(connection, table, ["model_id", *names], rows, "")
 
 
-def _add(connection: Connection, one: Row) -> None:
-    values = _values(schema.models, one["model"]) | {"missing": False, "offline": False}
-    model_id = connection.execute(insert(schema.models).values(values).returning(schema.models.c.id)).scalar_one()
-    for name in _OF_A_MODEL:
-        table = schema.library.tables[name]
-        rows = [_values(table, row) | {"model_id": model_id} for row in one.get(name, ())]
-        if rows:
-            connection.execute(insert(table), rows)
-    files = [_values(schema.model_files, file) | {"model_id": model_id} for file in one["files"]]
-    connection.execute(insert(schema.model_files), files)
+def _execute(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Any], then: str) -> None:
+    marks = ", ".join("?" * len(names))
+    statement = f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks}) {then}"
+    connection.exec_driver_sql(statement, list(rows))
+
+
+def _alike(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows with the same columns together; nearly always all are. An earlier version may know fewer columns."""
+    by_number: dict[int, list[Row]] = {}
+    for row in rows:
+        by_number.setdefault(len(row), []).append(row)
+    yield from by_number.values()
+
+
+def _put_blobs(connection: Connection, told: Sequence[Row], stored: Mapping[str, str]) -> None:
+    columns = set(schema.blobs.c.keys())
+    there: dict[str, Row] = {}
+    elsewhere: dict[str, Row] = {}
+    for one in told:
+        for file in one["files"]:
+            sha256 = file["sha256"]
+            name = stored.get(sha256, file["name"])
+            row = {column: value for column, value in file.items() if column in columns}
+            row |= {"name": storable(name), "name_bytes": os.fsencode(name), "quarantined_at": ""}
+            (there if sha256 in stored else elsewhere)[sha256] = row | {"stored": sha256 in stored}
+    _insert(connection, schema.blobs, list(elsewhere.values()), "ON CONFLICT (sha256) DO NOTHING")
+    here = ("stored", "name", "name_bytes", "quarantined_at")
+    changed = ", ".join(f"{name} = excluded.{name}" for name in here)
+    _insert(connection, schema.blobs, list(there.values()), f"ON CONFLICT (sha256) DO UPDATE SET {changed}")
+
+
+def _add(connection: Connection, told: Sequence[Row]) -> None:
+    """New models with their own ids, and everything that belongs to them."""
+    last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM models").scalar_one()
+    ids = range(last + 1, last + 1 + len(told))
+    here = {"missing": False, "offline": False, "deleted_at": None}
+    _insert(connection, schema.models, [{**one["model"], **here, "id": i} for i, one in zip(ids, told, strict=True)])
+    for name in ("files", *_OF_A_MODEL):
+        table = schema.library.tables["model_files" if name == "files" else name]
+        _insert_owned(
+            connection, table, [(i, row) for i, one in zip(ids, told, strict=True) for row in one.get(name, ())]
+        )
 
 
 def _complete(connection: Connection, model_id: int, one: Row) -> None:
     for name in ("tags", "corrections", "external_records"):
         table = schema.library.tables[name]
-        rows = [_values(table, row) | {"model_id": model_id} for row in one.get(name, ())]
+        rows = [{**row, "model_id": model_id} for row in one.get(name, ())]
         if name == "external_records":
             c = table.c
             had = set(connection.execute(select(c.source, c.asked, c.fetched_at).where(c.model_id == model_id)).all())
             rows = [row for row in rows if (row["source"], row["asked"], row["fetched_at"]) not in had]
-        if rows:
-            connection.execute(upsert(table).on_conflict_do_nothing(), rows)
+        _insert(connection, table, rows, "ON CONFLICT DO NOTHING")
     notes = one["model"].get("notes") or ""
     changed = schema.models.update().where(schema.models.c.id == model_id, schema.models.c.notes == "")
     connection.execute(changed.values(notes=notes))
