@@ -172,13 +172,11 @@ class Bundles:
                         continue
                 stored[sha256] = os.path.basename(self._blobs.find(sha256, file["size"]) or "")
             whole = [row for row in rows if all(file["sha256"] in stored for file in _needed(row))]
-            new, old = self._transfer.take(whole, stored)
-        ids = [
-            i
-            for digest_, i in self._transfer.known(row["model"]["file_hash"] for row in whole).items()
-            if digest_ not in known
-        ]
+            taken = [self._transfer.take(whole[at : at + _AT_ONCE], stored) for at in range(0, len(whole), _AT_ONCE)]
+        here = self._transfer.known(row["model"]["file_hash"] for row in whole)
+        ids = [model_id for sha256, model_id in here.items() if sha256 not in known]
         yield from self._models.judge_again([self._models.resolve(str(one)) for one in ids])
+        new, old = (sum(counts) for counts in zip(*taken, strict=True)) if taken else (0, 0)
         yield Result(Imported(len(rows), new, old, len(stored), copied, problems, dry_run=False))
 
     def _has(self, file: Row) -> bool:

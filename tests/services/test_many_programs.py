@@ -17,6 +17,19 @@ from modelhub.store.engine import Database, connect
 from tests import build
 from tests.conftest import scan
 
+_HOLDS = """
+import sys, time, pathlib
+from modelhub.files import links
+with links.try_lock(pathlib.Path(sys.argv[1])) as free:
+    print(free, flush=True)
+    time.sleep(60)
+"""
+_WAITS = """
+import sys, pathlib
+from modelhub.files import links
+with links.locked(pathlib.Path(sys.argv[1])):
+    print('got')
+"""
 COMMAND = [sys.executable, "-m", "modelhub"]
 
 
@@ -34,9 +47,9 @@ def test_four_writers_and_readers_work_at_once_without_an_error(tmp_path: Path) 
     writers = [
         start(hub, "scan", str(tmp_path / "in1")),
         start(hub, "reclassify", "--all"),
-        start(hub, "set", "0", "--tag", "a"),
-        start(hub, "set", "2", "--tag", "b"),
-        start(hub, "delete", "4"),
+        start(hub, "set", "0.safetensors", "--tag", "a"),
+        start(hub, "set", "2.safetensors", "--tag", "b"),
+        start(hub, "delete", "4.safetensors"),
         start(hub, "verify"),
     ]
     readers = [start(hub, *words) for words in (("list",), ("stats",), ("status",), ("doctor",))]
@@ -65,21 +78,13 @@ def test_a_reader_sees_one_moment_while_a_writer_writes(hub: Hub, downloads: Pat
 
 def test_a_lock_dies_with_its_process_and_needs_no_hand(tmp_path: Path) -> None:
     lock = tmp_path / "a.lock"
-    held = subprocess.Popen(
-        [
-            sys.executable, "-c",
-            "import sys, time, pathlib\nfrom modelhub.files import links\n"
-            "with links.try_lock(pathlib.Path(sys.argv[1])) as free:\n    print(free, flush=True)\n    time.sleep(60)",
-            str(lock),
-        ],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    held = subprocess.Popen([sys.executable, "-c", _HOLDS, str(lock)], stdout=subprocess.PIPE, text=True)
     assert held.stdout is not None
     assert held.stdout.readline().strip() == "True"
     with links.try_lock(lock) as free, links.try_lock(lock, shared=True) as shared:
         assert (free, shared) == (False, False)
     held.send_signal(signal.SIGKILL)
-    held.wait()
+    held.communicate()
     with links.try_lock(lock) as free:
         assert free
 
@@ -94,10 +99,9 @@ def test_several_may_share_a_lock_that_none_may_have_alone(tmp_path: Path) -> No
 
 def test_who_waits_for_a_lock_gets_it(tmp_path: Path) -> None:
     lock = tmp_path / "a.lock"
-    words = "import sys, pathlib\nfrom modelhub.files import links\nwith links.locked(pathlib.Path(sys.argv[1])): print('got')"
     with links.try_lock(lock) as free:
         assert free
-        waiting = subprocess.Popen([sys.executable, "-c", words, str(lock)], stdout=subprocess.PIPE, text=True)
+        waiting = subprocess.Popen([sys.executable, "-c", _WAITS, str(lock)], stdout=subprocess.PIPE, text=True)
         time.sleep(0.3)
         assert waiting.poll() is None
     assert waiting.communicate(timeout=30)[0].strip() == "got"
