@@ -18,7 +18,7 @@ from modelhub.core.events import FileSeen, Problem, Result
 from modelhub.core.types import Adopt
 from modelhub.files import placements
 from modelhub.services.hub import Hub, open_hub
-from modelhub.services.scan import ScanSummary
+from modelhub.services.tally import ScanSummary
 from tests import build
 
 

@@ -17,7 +17,7 @@ from modelhub.core.places import HubPlaces, user_rules
 from modelhub.core.types import ADOPT_MODES, Adopt, Classified, Evidence, Model, ModelFilter
 from modelhub.services.hub import Hub, open_hub, preview_hub
 from modelhub.services.judge import Judge, model_files, require_exists
-from modelhub.services.scan import ScanSummary
+from modelhub.services.tally import ScanSummary
 
 _WORDS = {
     "symlink": "move in, leaving a link",

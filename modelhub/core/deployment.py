@@ -43,7 +43,7 @@ class Deployable(NamedTuple):
     message: str
     missing: bool
     deleted: bool
-    offline: bool
+    offline: bool = False
 
 
 class Placed(NamedTuple):

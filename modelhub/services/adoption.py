@@ -9,7 +9,7 @@ from modelhub.core.deployment import JournalStep, Plan
 from modelhub.core.events import Result, Task
 from modelhub.files import links
 from modelhub.files.blobs import Blobs
-from modelhub.services.scan import ScanSummary
+from modelhub.services.tally import ScanSummary
 
 
 def adopt_conflicts(

@@ -22,6 +22,7 @@ from modelhub.files.duplicates import Reading, Sized
 from modelhub.files.walk import Found, walk
 from modelhub.services.applying import Application
 from modelhub.services.library import Models
+from modelhub.store.contents import Contents
 from modelhub.store.journal import Journal
 from modelhub.store.library import Library
 
@@ -75,12 +76,14 @@ class Duplicates:
         settings: Settings,
         places: HubPlaces,
         library: Library,
+        contents: Contents,
         models: Models,
         application: Application,
         journal: Journal,
     ) -> None:
         self._settings = settings
         self._library = library
+        self._contents = contents
         self._models = models
         self._application = application
         self._journal = journal
@@ -108,7 +111,7 @@ class Duplicates:
         """Places where scans left a file of its own beside the content in the store, by what they take."""
         stored = {str(content.sha256): content for content in self._library.contents() if content.stored}
         found: dict[str, list[str]] = defaultdict(list)
-        for sha256, path in self._library.copies():
+        for sha256, path in self._contents.copies():
             if sha256 in stored and not _is_same(path, self._stored(stored[sha256].sha256, stored[sha256].name)):
                 found[sha256].append(path)
         groups = [
@@ -166,7 +169,7 @@ class Duplicates:
         found: list[Relatives] = []
         yield from self._tensor_hashes()
         listed = {one.id: one for one in self._models.listed()}
-        for hashed, ids in self._library.same_tensors().items():
+        for hashed, ids in self._contents.same_tensors().items():
             alike = tuple(listed[one] for one in ids if one in listed)
             if len(alike) > 1:
                 found.append(Relatives("tensors", f"the same tensors (AutoV3 {hashed[:12]})", alike))
@@ -182,11 +185,11 @@ class Duplicates:
             length = digest.tensor_bytes(path) if path else 0
             if length:
                 by_size[length].append((model.sha256, path))
-        known = self._library.tensor_hashes()
+        known = self._contents.tensor_hashes()
         wanted = [one for alike in by_size.values() if len(alike) > 1 for one in alike if not known.get(one[0])]
         for number, (sha256, path) in enumerate(wanted):
             yield Progress("duplicates", number, len(wanted), "files", path)
-            self._library.note_tensor_hash(sha256, digest.tensor_digest(path))
+            self._contents.note_tensor_hash(sha256, digest.tensor_digest(path))
 
     @staticmethod
     def _variants(listed: Mapping[int, Listed]) -> Iterator[Relatives]:

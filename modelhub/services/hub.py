@@ -39,8 +39,9 @@ from modelhub.services.lookup import Lookup
 from modelhub.services.merging import Merging
 from modelhub.services.repair import Repairer
 from modelhub.services.rules import RuleDesk
-from modelhub.services.scan import Scanner, ScanSummary
+from modelhub.services.scan import Scanner
 from modelhub.services.security import Trusting
+from modelhub.services.tally import ScanSummary
 from modelhub.services.targets import TargetDesk
 from modelhub.services.trash import TrashDesk
 from modelhub.services.undo import Undo
@@ -49,6 +50,7 @@ from modelhub.services.upkeep import Upkeep
 from modelhub.services.uses import Uses
 from modelhub.services.verify import Verifier
 from modelhub.store import backups, migrate
+from modelhub.store.contents import Contents
 from modelhub.store.engine import Database
 from modelhub.store.external import ExternalRecords
 from modelhub.store.found import FoundFiles
@@ -175,7 +177,8 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     uses = Uses(desk, trash, Blobs(places), settings.launch_files)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
     logbook = Logbook(places)
-    verifier = Verifier(settings, places, library, found_files, judge, uses, drives, meta, audit, logbook)
+    contents = Contents(library_database)
+    verifier = Verifier(settings, places, library, contents, found_files, judge, uses, drives, meta, audit, logbook)
     checkup = Checkup(places, library, desk, judge, journal, application, deployment)
     if _writable(places):
         desk.create_defaults()
@@ -206,7 +209,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         ),
         drives=drives,
         trust=Trusting(settings, models, Security(library_database), audit),
-        duplicates=Duplicates(settings, places, library, models, application, journal),
+        duplicates=Duplicates(settings, places, library, contents, models, application, journal),
         unused=Unused(models, uses),
         bundles=bundles,
         merging=Merging(places, bundles, library, found_files, targets, audit),

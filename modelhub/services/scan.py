@@ -7,12 +7,11 @@ made durable; it gets its final name; its rows are committed; only then a link t
 import os
 import stat
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 
 from modelhub.core.config import Settings
@@ -30,6 +29,7 @@ from modelhub.services.held import Held
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
 from modelhub.services.known import PART, Known
+from modelhub.services.tally import ScanSummary, Tally
 from modelhub.services.units import HeldFile, Unit, Units, composite
 from modelhub.store.found import FoundFiles, Rejected, Seen
 from modelhub.store.recording import brief_of
@@ -38,35 +38,6 @@ _TICK_SECONDS = 0.1
 _SAY_EVERY = 64
 _CACHE_FOLDER = "blobs"
 _LEFTOVER_NS = 60_000_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class ScanSummary:
-    """Totals of one scan. Bytes are of files; `missing` counts models of which nothing can be reached."""
-
-    files: int
-    outcomes: Mapping[Outcome, int]
-    bytes_stored: int
-    bytes_duplicate: int
-    missing: int
-    seconds: float
-    dry_run: bool
-
-
-@dataclass
-class _Tally:
-    """What has happened so far."""
-
-    files: int = 0
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    bytes: Counter[Outcome] = field(default_factory=Counter)
-    missing: int = 0
-
-    def count(self, seen: FileSeen) -> None:
-        outcome = seen.outcome
-        self.outcomes[outcome] += 1
-        if outcome in ("added", "duplicate"):
-            self.bytes[outcome] += seen.size
 
 
 class Scanner:
@@ -144,7 +115,7 @@ class _Run:
         self._batch = Batch(blobs, found_files)
         self._held = Held(self._known, blobs, found_files, self._batch)
         self.intake = Intake(judge, blobs)
-        self.tally = _Tally()
+        self.tally = Tally()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="modelhub-scan")
         self._waiting: deque[tuple[Found, Future[Prepared]]] = deque()
         self._most_waiting = workers * 4

@@ -172,7 +172,7 @@ class Upkeep:
         if not remind or not self._library.contents():
             return
         if not last:
-            since = self._library.first_added()
+            since = self._verifier.begun_to_count()
             if since and days_since(since) > remind:
                 yield Check("verify", "warning", "The contents were never read whole since they came.", _VERIFY)
         elif days_since(last) > remind:

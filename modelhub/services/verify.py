@@ -26,6 +26,7 @@ from modelhub.services.library import content_path
 from modelhub.services.logbook import Logbook
 from modelhub.services.trash import what_breaks
 from modelhub.services.uses import Uses
+from modelhub.store.contents import Contents
 from modelhub.store.engine import now
 from modelhub.store.found import FoundFiles
 from modelhub.store.library import Content, Library
@@ -93,6 +94,7 @@ class Verifier:
         settings: Settings,
         places: HubPlaces,
         library: Library,
+        contents: Contents,
         found_files: FoundFiles,
         judge: Judge,
         uses: Uses,
@@ -106,12 +108,17 @@ class Verifier:
         self._settings = settings
         self._places = places
         self._library = library
+        self._contents = contents
         self._found_files = found_files
         self._judge = judge
         self._uses = uses
         self._meta = meta
         self._audit = audit
         self._blobs = Blobs(places)
+
+    def begun_to_count(self) -> str:
+        """When the oldest content came, in UTC; empty if there is none."""
+        return self._contents.first_added()
 
     def last_whole(self) -> str:
         """When every content was last read whole, in UTC; empty if never."""
@@ -161,13 +168,13 @@ class Verifier:
             number, parts = scope.part
             chosen = [one for one in chosen if int(one.sha256[:12], 16) % parts == number - 1]
         elif scope.share is not None:
-            read_at = self._library.verified_at()
+            read_at = self._contents.verified_at()
             chosen.sort(key=lambda one: (read_at.get(one.sha256, ""), one.sha256))
             chosen = chosen[: max(1, round(len(chosen) * scope.share))]
         begun = self._meta.get(_BEGUN) if scope.resume else ""
         if not begun:
             return chosen, 0
-        read_at = self._library.verified_at()
+        read_at = self._contents.verified_at()
         left = [one for one in chosen if read_at.get(one.sha256, "") < begun]
         return left, len(chosen) - len(left)
 
@@ -188,7 +195,7 @@ class Verifier:
 
     def note_good(self, digests: Sequence[str]) -> None:
         with contextlib.suppress(Unreadable):
-            self._library.verified(digests)
+            self._contents.verified(digests)
 
     # One content
 

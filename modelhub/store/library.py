@@ -27,6 +27,7 @@ from modelhub.core.types import (
 from modelhub.store import schema
 from modelhub.store.engine import Database, now
 from modelhub.store.filters import conditions_of, ways_to_name
+from modelhub.store.search import SearchIndex
 from modelhub.store.verdicts import CORRECTABLE, classified_values, corrected, store_evidence
 
 _M = schema.models.c
@@ -90,10 +91,14 @@ class Library:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._index = SearchIndex(database)
+
+    def _conditions(self, wanted: ModelFilter) -> list[ColumnElement[bool]]:
+        return conditions_of(wanted, self._index.condition(wanted.text) if wanted.text else None)
 
     def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
         """Models that fit, in order; `sort` is one of SORT_KEYS."""
-        query = select(*_COLUMNS).where(*conditions_of(wanted)).order_by(*_SORTS[sort]).limit(limit)
+        query = select(*_COLUMNS).where(*self._conditions(wanted)).order_by(*_SORTS[sort]).limit(limit)
         with self._database.read() as connection:
             return _models(connection, connection.execute(query).all())
 
@@ -120,7 +125,7 @@ class Library:
     def ids(self, wanted: ModelFilter) -> set[int]:
         """The ids of models that fit."""
         with self._database.read() as connection:
-            return set(connection.execute(select(_M.id).where(*conditions_of(wanted))).scalars())
+            return set(connection.execute(select(_M.id).where(*self._conditions(wanted))).scalars())
 
     def metadata_value(self, model_id: int) -> dict[str, str]:
         """What the file says of itself, by key."""
@@ -136,7 +141,7 @@ class Library:
 
     def count(self, wanted: ModelFilter) -> int:
         with self._database.read() as connection:
-            query = select(func.count()).select_from(schema.models).where(*conditions_of(wanted))
+            query = select(func.count()).select_from(schema.models).where(*self._conditions(wanted))
             return connection.execute(query).scalar_one()
 
     def resolve(self, text: str, *, deleted: bool = False) -> Model:
@@ -199,55 +204,6 @@ class Library:
                     for row in (cursor.fetchall() if cursor is not None else ())
                 ]
         return found
-
-    def verified(self, digests: Sequence[str]) -> None:
-        """Note that these contents were read whole and found right."""
-        if digests:
-            moment = now()
-            with self._database.write() as connection:
-                connection.exec_driver_sql(
-                    "UPDATE blobs SET verified_at = ?, quarantined_at = '' WHERE sha256 = ?",
-                    [(moment, sha256) for sha256 in digests],
-                )
-
-    def verified_at(self) -> dict[str, str]:
-        """When each content was last read whole and found right."""
-        with self._database.read() as connection:
-            return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, verified_at FROM blobs")}
-
-    def copies(self) -> list[tuple[str, str]]:
-        """Places where a scan left a file of its own: SHA-256 and path."""
-        query = (
-            "SELECT sha256, path_bytes FROM found_files WHERE present AND adopted IN ('copy', 'reference', 'reflink')"
-        )
-        with self._database.read() as connection:
-            return [(row[0], os.fsdecode(row[1])) for row in connection.exec_driver_sql(query) if row[0]]
-
-    def tensor_hashes(self) -> dict[str, str]:
-        """The SHA-256 of the tensors alone, by content, as far as it is known."""
-        with self._database.read() as connection:
-            return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, autov3 FROM blobs")}
-
-    def same_tensors(self) -> dict[str, list[int]]:
-        """Models whose leading files have the same tensors, by the hash of those."""
-        query = (
-            "SELECT b.autov3, f.model_id FROM blobs b JOIN model_files f ON f.sha256 = b.sha256 JOIN models m"
-            " ON m.id = f.model_id WHERE b.autov3 <> '' AND f.role = 'main' AND NOT m.deleted ORDER BY f.model_id"
-        )
-        found: dict[str, list[int]] = {}
-        with self._database.read() as connection:
-            for hashed, model_id in connection.exec_driver_sql(query):
-                found.setdefault(hashed, []).append(model_id)
-        return {hashed: ids for hashed, ids in found.items() if len(ids) > 1}
-
-    def note_tensor_hash(self, sha256: str, hashed: str) -> None:
-        with self._database.write() as connection:
-            connection.execute(update(schema.blobs).where(schema.blobs.c.sha256 == sha256).values(autov3=hashed))
-
-    def first_added(self) -> str:
-        """When the oldest content came; empty if there is none."""
-        with self._database.read() as connection:
-            return connection.exec_driver_sql("SELECT coalesce(min(created_at), '') FROM blobs").scalar_one() or ""
 
     def locations(self, model_id: int) -> list[Location]:
         """Where the file that stands for the model was found."""

@@ -114,8 +114,11 @@ def _insert_owned(connection: Connection, table: Table, owned: Sequence[tuple[in
     """Rows of models, each beside the id of its model, which is none of its columns."""
     for alike in _alike([row for _, row in owned]):
         names = [name for name in alike[0] if name in table.c]
-        take = itemgetter(*names)
-        rows = [(model_id, *take(row)) for model_id, row in owned if len(row) == len(alike[0])]
+        if len(names) > 1:
+            take = itemgetter(*names)
+            rows = [(model_id, *take(row)) for model_id, row in owned if len(row) == len(alike[0])]
+        else:
+            rows = [(model_id, row[names[0]]) for model_id, row in owned]
         _execute(connection, table, ["model_id", *names], rows, "")
 
 

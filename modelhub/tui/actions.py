@@ -55,6 +55,11 @@ ACTIONS = (
     ),
     Action("everywhere", "T", "theme", "Theme", "Switch between dark and light", shown=False),
     Action("everywhere", "h", "help", "Help", "Show or hide this help"),
+    Action("library", "X", "delete", "Delete", "Put the model into the trash: its links go, its files stay"),
+    Action("library", "U", "undo", "Undo", "Take back the last operation: a deletion, a correction, a deployment"),
+    Action("library", "Z", "trash", "Trash", "What is in the trash, to bring it back", shown=False),
+    Action("trash", "enter,r", "restore", "Restore", "Bring the model back, with its links"),
+    Action("trash", "escape,q,Z", "back", "Back", "Back to the library"),
     Action("library", "q", "quit", "Quit", "Leave ModelHub"),
     Action("details", "escape,q,d", "back", "Back", "Back to the library"),
     Action("scan", "escape", "cancel", "Cancel", "Stop; what is done stays done, and a later scan goes on from there"),
@@ -70,6 +75,6 @@ def bindings(*scopes: str) -> list[BindingType]:
     ]
 
 
-def helped(scopes: Iterable[str] = ("library", "details", "scan", "everywhere")) -> list[tuple[str, str, str]]:
+def helped(scopes: Iterable[str] = ("library", "details", "scan", "trash", "everywhere")) -> list[tuple[str, str, str]]:
     """Scope, keys and explanation of every action, for the help."""
     return [(scope, action.pressed, action.help) for scope in scopes for action in ACTIONS if action.scope == scope]

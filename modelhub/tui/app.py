@@ -5,6 +5,7 @@ from typing import ClassVar
 from textual.app import App
 from textual.binding import BindingType
 
+from modelhub.core.actor import DOOR
 from modelhub.services.hub import Hub
 from modelhub.tui.actions import bindings
 from modelhub.tui.help import HelpScreen
@@ -41,6 +42,7 @@ class ModelHubApp(App[None]):
         self._hub = hub
 
     def on_mount(self) -> None:
+        DOOR.set("tui")
         self.push_screen(LibraryScreen(self._hub))
 
     def action_theme(self) -> None:

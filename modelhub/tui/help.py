@@ -11,7 +11,7 @@ from textual.widgets import Static
 
 from modelhub.tui.actions import helped
 
-_TITLES = {"library": "Library", "details": "Details", "scan": "Scan", "everywhere": "Everywhere"}
+_TITLES = {"library": "Library", "details": "Details", "scan": "Scan", "trash": "Trash", "everywhere": "Everywhere"}
 
 
 class HelpScreen(ModalScreen[None]):

@@ -17,7 +17,7 @@ from modelhub.core.names import human_size, printable
 from modelhub.core.places import completed
 from modelhub.core.types import ADOPT_MODES, Adopt
 from modelhub.services.hub import Hub
-from modelhub.services.scan import ScanSummary
+from modelhub.services.tally import ScanSummary
 from modelhub.tui.actions import bindings
 from modelhub.tui.jobs import Ended, Job, Told
 

@@ -42,7 +42,7 @@ def header(**fields: object) -> bytes:
         "tensors": {},
         "truth": {"type": "llm"},
     }
-    return gzip.compress(json.dumps(whole | fields).encode())
+    return gzip.compress(json.dumps(whole | fields).encode(), mtime=0)
 
 
 def test_a_pipe_is_no_file_of_headers(tmp_path: Path) -> None:
@@ -98,9 +98,9 @@ def test_a_folder_is_labelled_by_a_file(tmp_path: Path) -> None:
         ("x.jsonl.gz", header(tensors={"a": ["F16", ["x", {}]]}), "no header"),
         ("x.jsonl.gz", header(size=float("inf")), "no header"),
         ("x.jsonl.gz", header(truth={"base": "sdxl"}), "no header"),
-        ("x.jsonl.gz", gzip.compress(b"[" * 200_000), "no header"),
+        ("x.jsonl.gz", gzip.compress(b"[" * 200_000, mtime=0), "no header"),
         ("x.jsonl.gz", b"no gzip", "cannot be read"),
-        ("x.jsonl.gz", gzip.compress(b'{"name": 1}\n'), "no header"),
+        ("x.jsonl.gz", gzip.compress(b'{"name": 1}\n', mtime=0), "no header"),
         ("other.txt", b"", "nothing labelled"),
     ],
 )

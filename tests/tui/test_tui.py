@@ -18,7 +18,7 @@ from modelhub.tui.library import LibraryScreen
 from modelhub.tui.scanning import ScanScreen
 from modelhub.tui.table import Column, LineTable, layout, line
 from tests import build
-from tests.conftest import scan
+from tests.conftest import finish, scan
 
 Story = Callable[[ModelHubApp, Pilot[None]], Awaitable[None]]
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -292,3 +292,39 @@ def test_every_key_is_in_the_readme(action: object) -> None:
 
     assert isinstance(action, Action)
     assert f"| {action.pressed} | {action.help} |" in README
+
+
+def test_a_model_is_deleted_and_undone_by_two_keys(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads)
+
+    async def story(app: ModelHubApp, pilot: Pilot[None]) -> None:
+        await pilot.press("X")
+        await until(pilot, lambda: len(hub.models.find(ModelFilter())) == 2)
+        await until(pilot, lambda: "2 of 2 models" in seen(app))
+        await pilot.press("U")
+        await until(pilot, lambda: "3 of 3 models" in seen(app))
+        assert len(hub.models.find(ModelFilter())) == 3
+        await pilot.press("U")
+        await until(pilot, lambda: any("nothing to undo" in one.message for one in app._notifications))
+
+    told(hub, story)
+
+
+def test_what_is_in_the_trash_is_seen_and_comes_back_with_its_links(hub: Hub, downloads: Path, tmp_path: Path) -> None:
+    scan(hub, downloads)
+    hub.targets.change("comfyui", enabled=True, path=str(tmp_path / "comfy"))
+    finish(hub.deployment.apply(hub.deployment.plan()))
+    model = hub.models.resolve("detail")
+    finish(hub.trash.delete([model], hub.trash.plan_delete([model])))
+
+    async def story(app: ModelHubApp, pilot: Pilot[None]) -> None:
+        await pilot.press("Z")
+        await until(pilot, lambda: "1 models" in seen(app))
+        assert "detail.safetensors" in seen(app)
+        await pilot.press("r")
+        await until(pilot, lambda: "Nothing is in the trash" in seen(app))
+        await pilot.press("escape")
+        await until(pilot, lambda: "3 of 3 models" in seen(app))
+        assert (tmp_path / "comfy/loras/detail.safetensors").exists()
+
+    told(hub, story)

@@ -1,0 +1,60 @@
+"""Contents: when they were read, where copies of them lie, and which have the same tensors."""
+
+import os
+from collections.abc import Sequence
+
+from modelhub.store.engine import Database, now
+
+
+class Contents:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def verified(self, digests: Sequence[str]) -> None:
+        """Note that these contents were read whole and found right."""
+        if digests:
+            moment = now()
+            with self._database.write() as connection:
+                connection.exec_driver_sql(
+                    "UPDATE blobs SET verified_at = ?, quarantined_at = '' WHERE sha256 = ?",
+                    [(moment, sha256) for sha256 in digests],
+                )
+
+    def verified_at(self) -> dict[str, str]:
+        """When each content was last read whole and found right."""
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, verified_at FROM blobs")}
+
+    def first_added(self) -> str:
+        """When the oldest content came; empty if there is none."""
+        with self._database.read() as connection:
+            return connection.exec_driver_sql("SELECT coalesce(min(created_at), '') FROM blobs").scalar_one() or ""
+
+    def copies(self) -> list[tuple[str, str]]:
+        """Places where a scan left a file of its own: SHA-256 and path."""
+        query = (
+            "SELECT sha256, path_bytes FROM found_files WHERE present AND adopted IN ('copy', 'reference', 'reflink')"
+        )
+        with self._database.read() as connection:
+            return [(row[0], os.fsdecode(row[1])) for row in connection.exec_driver_sql(query) if row[0]]
+
+    def tensor_hashes(self) -> dict[str, str]:
+        """The SHA-256 of the tensors alone, by content, as far as it is known."""
+        with self._database.read() as connection:
+            return {row[0]: row[1] for row in connection.exec_driver_sql("SELECT sha256, autov3 FROM blobs")}
+
+    def note_tensor_hash(self, sha256: str, hashed: str) -> None:
+        with self._database.write() as connection:
+            connection.exec_driver_sql("UPDATE blobs SET autov3 = ? WHERE sha256 = ?", (hashed, sha256))
+
+    def same_tensors(self) -> dict[str, list[int]]:
+        """Models whose leading files have the same tensors, by the hash of those."""
+        query = (
+            "SELECT b.autov3, f.model_id FROM blobs b JOIN model_files f ON f.sha256 = b.sha256 JOIN models m"
+            " ON m.id = f.model_id WHERE b.autov3 <> '' AND f.role = 'main' AND NOT m.deleted ORDER BY f.model_id"
+        )
+        found: dict[str, list[int]] = {}
+        with self._database.read() as connection:
+            for hashed, model_id in connection.exec_driver_sql(query):
+                found.setdefault(hashed, []).append(model_id)
+        return {hashed: ids for hashed, ids in found.items() if len(ids) > 1}
