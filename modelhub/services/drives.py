@@ -49,7 +49,7 @@ class Drives:
 
     def told(self, away: dict[str, str]) -> Iterator[Problem]:
         """One sentence for each volume that is away."""
-        known = {one.id: one for one in self.all()}
+        known = {one.id: one for one in self.all()} if away else {}
         for name in sorted(set(away.values())):
             volume = known.get(name)
             where = f"{volume.label} ({volume.mount})" if volume else name

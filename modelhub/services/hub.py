@@ -127,12 +127,13 @@ class Hub:
     def scan(self, paths: Sequence[str], *, adopt: Adopt | None = None, dry_run: bool = False) -> Task[ScanSummary]:
         """Take the models under `paths` into the hub; see Scanner.scan. Raises NotFound for a path that is gone."""
         roots = [require_exists(path) for path in paths]
-        scanner = Scanner(self.settings, Blobs(self.places), self._found_files, self.judge, self.drives)
+        blobs = Blobs(self.places)
+        scanner = Scanner(self.settings, blobs, self._found_files, self.judge, self.drives, self.logbook)
         mode = adopt or self.settings.adopt
         task = scanner.scan(roots, adopt=mode, staging=lambda: Staging(self.places), dry_run=dry_run)
         if dry_run:
             return task
-        return self.audit.watched("scan", self.logbook.discovery(task), paths=roots, adopt=mode)
+        return self.audit.around("scan", task, lambda: scanner.summary, paths=roots, adopt=mode)
 
 
 def open_hub(settings: Settings, *, create: bool = True) -> Hub:

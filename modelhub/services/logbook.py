@@ -1,6 +1,7 @@
 """What tasks met, written into the logs of the hub as they go on."""
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import TypeVar
 
 from modelhub.core.events import TROUBLE, Event, FileSeen, Problem, Result, Task
@@ -21,33 +22,45 @@ class Logbook:
     def tail(self, name: str, lines: int) -> list[str]:
         return self._logs[name].tail(lines)
 
-    def discovery(self, task: Task[T]) -> Task[T]:
-        """A scan: what became of each file that was not known already, what was judged, what could not be read."""
-        return self._watched(task, DISCOVERY)
+    def page(self, name: str) -> "Page":
+        """For a task that tells its events itself, one after the other."""
+        return Page(self._logs, name)
 
     def validation(self, task: Task[T]) -> Task[T]:
         """A verification or repair: what was found wrong."""
-        return self._watched(task, VALIDATION)
-
-    def _watched(self, task: Task[T], name: str) -> Task[T]:
-        waiting: dict[str, list[str]] = defaultdict(list)
+        page = self.page(VALIDATION)
         try:
             for event in task:
                 if isinstance(event, Result):
-                    waiting[name].append(f"INFO done: {event.value}")
+                    page.done(event.value)
                 else:
-                    _tell(event, name, waiting)
-                if len(waiting[name]) >= _AT_ONCE:
-                    self._flush(waiting)
+                    page.tell(event)
                 yield event
         finally:
             task.close()
-            self._flush(waiting)
+            page.flush()
 
-    def _flush(self, waiting: dict[str, list[str]]) -> None:
-        for name, lines in waiting.items():
+
+class Page:
+    """What one task has to say, written a few hundred lines at a time."""
+
+    def __init__(self, logs: Mapping[str, LogFile], name: str) -> None:
+        self._logs = logs
+        self._name = name
+        self._waiting: dict[str, list[str]] = defaultdict(list)
+
+    def tell(self, event: Event) -> None:
+        _tell(event, self._name, self._waiting)
+        if len(self._waiting[self._name]) >= _AT_ONCE:
+            self.flush()
+
+    def done(self, value: object) -> None:
+        self._waiting[self._name].append(f"INFO done: {value}")
+
+    def flush(self) -> None:
+        for name, lines in self._waiting.items():
             self._logs[name].write(lines)
-        waiting.clear()
+        self._waiting.clear()
 
 
 def _tell(event: Event, name: str, waiting: dict[str, list[str]]) -> None:

@@ -29,6 +29,7 @@ from modelhub.services.held import Held
 from modelhub.services.intake import Intake, Prepared
 from modelhub.services.judge import Judge
 from modelhub.services.known import PART, Known
+from modelhub.services.logbook import DISCOVERY, Logbook, Page
 from modelhub.services.tally import ScanSummary, Tally
 from modelhub.services.units import HeldFile, Unit, Units, composite
 from modelhub.store.found import FoundFiles, Rejected, Seen
@@ -43,12 +44,22 @@ _LEFTOVER_NS = 60_000_000_000
 class Scanner:
     """Scans of one hub."""
 
-    def __init__(self, settings: Settings, blobs: Blobs, found_files: FoundFiles, judge: Judge, drives: Drives) -> None:
-        self._drives = drives
-        self._settings = settings
-        self._blobs = blobs
-        self._found_files = found_files
-        self._judge = judge
+    def __init__(
+        self,
+        settings: Settings,
+        blobs: Blobs,
+        found_files: FoundFiles,
+        judge: Judge,
+        drives: Drives,
+        logbook: Logbook,
+    ) -> None:
+        self.settings = settings
+        self.blobs = blobs
+        self.found_files = found_files
+        self.judge = judge
+        self.drives = drives
+        self.logbook = logbook
+        self.summary: ScanSummary | None = None
 
     def scan(
         self, roots: Sequence[str], *, adopt: Adopt, staging: Callable[[], Staging], dry_run: bool = False
@@ -64,13 +75,16 @@ class Scanner:
                     f"{printable(root)} is or lies in a store ({printable(store)}).",
                     hint="Scan the places models come from.",
                 )
-        workers = self._settings.workers or min(2, os.cpu_count() or 1)
+        workers = self.settings.workers or min(2, os.cpu_count() or 1)
         if dry_run:
             workers = 1  # so that of two copies the first is foreseen as the one that is added
-        run = _Run(self._settings, self._blobs, self._found_files, self._judge, self._drives, adopt, workers)
+        run = _Run(self, adopt, workers)
+        if not dry_run:
+            run.page = self.logbook.page(DISCOVERY)
         started = time.monotonic()
         with ExitStack() as stack:
             stack.callback(run.stop)
+            stack.callback(run.page.flush)
             if dry_run:
                 run.foresee()
             else:
@@ -78,38 +92,22 @@ class Scanner:
                 run.compare_store()
             for root in roots:
                 yield from run.root(root)
-        tally = run.tally
-        yield Result(
-            ScanSummary(
-                files=tally.files,
-                outcomes={outcome: count for outcome, count in tally.outcomes.items() if count},
-                bytes_stored=tally.bytes["added"],
-                bytes_duplicate=tally.bytes["duplicate"],
-                missing=tally.missing,
-                seconds=round(time.monotonic() - started, 3),
-                dry_run=dry_run,
-            )
-        )
+            self.summary = run.tally.summary(time.monotonic() - started, dry_run=dry_run)
+            if not dry_run:
+                run.page.done(self.summary)
+        yield Result(self.summary)
 
 
 class _Run:
     """One scan on its way. Slow work runs in threads; the database and the places of files are touched here."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        blobs: Blobs,
-        found_files: FoundFiles,
-        judge: Judge,
-        drives: Drives,
-        adopt: Adopt,
-        workers: int,
-    ) -> None:
-        self._drives = drives
-        self._settings = settings
-        self._blobs = blobs
-        self._found_files = found_files
-        self._judge = judge
+    def __init__(self, scanner: Scanner, adopt: Adopt, workers: int) -> None:
+        self._drives = scanner.drives
+        self._settings = scanner.settings
+        self._blobs = blobs = scanner.blobs
+        self._found_files = found_files = scanner.found_files
+        self._judge = judge = scanner.judge
+        self.page = Page({}, "")
         self._adopt = adopt
         self._known = Known(found_files, blobs, adopt)
         self._batch = Batch(blobs, found_files)
@@ -176,7 +174,7 @@ class _Run:
             gone = self._known.gone(root, known_files + parts + recorded, unreadable)
             changed = any(count for name, count in self.tally.outcomes.items() if name not in ("known", "skipped"))
             away = self._drives.away(gone) if gone else {}
-            yield from self._drives.told(away)
+            yield from self._counted(self._drives.told(away))
             gone = [path for path in gone if path not in away]
             self.tally.missing = self._found_files.close_scan(gone, returned, changed=changed)
             self._drives.note(root, changed=changed)
@@ -195,6 +193,8 @@ class _Run:
         for event in events:
             if isinstance(event, FileSeen):
                 self.tally.count(event)
+            if not self._dry_run:
+                self.page.tell(event)
             yield event
 
     # What a file is at first sight

@@ -29,6 +29,17 @@ class Tally:
     bytes: Counter[Outcome] = field(default_factory=Counter)
     missing: int = 0
 
+    def summary(self, seconds: float, *, dry_run: bool) -> ScanSummary:
+        return ScanSummary(
+            files=self.files,
+            outcomes={outcome: count for outcome, count in self.outcomes.items() if count},
+            bytes_stored=self.bytes["added"],
+            bytes_duplicate=self.bytes["duplicate"],
+            missing=self.missing,
+            seconds=round(seconds, 3),
+            dry_run=dry_run,
+        )
+
     def count(self, seen: FileSeen) -> None:
         outcome = seen.outcome
         self.outcomes[outcome] += 1

@@ -26,13 +26,14 @@ _SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".
 
 
 def conditions_of(wanted: ModelFilter, indexed: ColumnElement[bool] | None = None) -> list[ColumnElement[bool]]:
-    """A filter as conditions; `indexed` says that the text is in a model, where an index can tell that quickly."""
+    """A filter as conditions; `indexed` says that a model has the text, where an index can tell that quickly."""
     conditions: list[ColumnElement[bool]] = [_M.deleted == (1 if wanted.deleted else 0)]
     if wanted.text:
         text = storable(wanted.text).casefold()
         fields = (_M.filename, _M.primary_type, _M.base, _M.sub_type, func.coalesce(_M.triggers, ""))
-        found = [func.instr(func.casefold(field), text) > 0 for field in fields] if indexed is None else [indexed]
-        conditions.append(or_(*found, _tagged(schema.tags.c.tag == wanted.text)))
+        found = (func.instr(func.casefold(field), text) > 0 for field in fields)
+        tagged = _tagged(schema.tags.c.tag == wanted.text)
+        conditions.append(or_(*found, tagged) if indexed is None else indexed)
     lists = (
         (_M.primary_type, wanted.types), (_M.base, wanted.bases), (_M.sub_type, wanted.sub_types),
         (_M.file_format, wanted.formats), (_M.state, wanted.states),

@@ -137,8 +137,8 @@ def test_rows_that_were_acknowledged_before_a_kill_are_there(tmp_path: Path) -> 
     hub = tmp_path / "hub"
     run("scan", str(tmp_path / "in"), hub=hub)
     for number in range(3):
-        run("set", "small0.safetensors", "--tag", f"tag{number}", hub=hub)
-        kill_after(0.45, command(hub, "set", "small0.safetensors", "--tag", "perhaps"))
+        run("set", "small1.safetensors", "--tag", f"tag{number}", hub=hub)
+        kill_after(0.45, command(hub, "set", "small1.safetensors", "--tag", "perhaps"))
         with sqlite3.connect(hub / "modelhub.db") as database:
             tags = {row[0] for row in database.execute("SELECT tag FROM tags")}
         database.close()

@@ -39,6 +39,9 @@ def upgrade() -> None:
         " UNIQUE (model_id, kind))"
     )
     op.execute("CREATE INDEX models_deleted ON models (deleted_at) WHERE deleted")
+    op.execute("CREATE INDEX models_missing ON models (id) WHERE missing")
+    op.execute("CREATE INDEX found_files_absent ON found_files (path_bytes) WHERE NOT present")
+    op.execute("CREATE INDEX model_files_parts ON model_files (model_id, sha256) WHERE role != 'main'")
     _search_index()
 
 
