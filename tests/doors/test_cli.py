@@ -320,6 +320,11 @@ def test_no_colour_where_there_is_no_terminal(scanned: Modelhub) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals differ there")
+def _heed_interrupts() -> None:
+    """A test run in the background of a shell is told to ignore them, and so would be what it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_scan_exits_with_130_and_leaves_everything_in_place(tmp_path: Path) -> None:
     for number in range(6):
         build.safetensors(tmp_path / f"in/{number}.safetensors", {"a": (512, 1024, 1024)}, mark=str(number))
@@ -328,6 +333,7 @@ def test_an_interrupted_scan_exits_with_130_and_leaves_everything_in_place(tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_interrupts,
     )
     while not list(tmp_path.glob("hub/partial/*/")):
         assert process.poll() is None

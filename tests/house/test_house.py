@@ -188,3 +188,9 @@ def test_a_new_migration_is_started_by_a_command(tmp_path: Path) -> None:
         subprocess.run([sys.executable, "-m", "migrations"], cwd=tmp_path, capture_output=True, check=False).returncode
         == 2
     )
+
+
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    linked = re.findall(r"\]\((?!https?:|#)([^)#]+)\)", README)
+    assert len([one for one in linked if one.startswith("tests/")]) >= 15
+    assert [one for one in linked if not (ROOT / one).is_file()] == []
