@@ -333,7 +333,7 @@ def test_an_interrupted_scan_exits_with_130_and_leaves_everything_in_place(tmp_p
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=_heed_interrupts,
+        preexec_fn=_heed_interrupts,  # noqa: PLW1509  (no thread of ours runs here)
     )
     while not list(tmp_path.glob("hub/partial/*/")):
         assert process.poll() is None
