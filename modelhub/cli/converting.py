@@ -35,10 +35,6 @@ def convert(session: Session, model: str, target: str, no_scan: bool, dry_run: b
             if not no_scan and not dry_run:
                 _, more = output.follow(hub.scan([value.path]), session, output.say_problem)
                 problems += more
-    if session.json:
-        output.write_json(output.result_line(value))
-    elif not session.quiet:
-        would = "would be " if dry_run else ""
-        told = f"{output.count(value.tensors, 'tensor')} ({output.size(value.bytes)}) {would}written and proved"
-        output.line(f"{told}: {value.path}")
-    return output.WITH_PROBLEMS if problems else 0
+    would = "would be " if dry_run else ""
+    told = f"{output.count(value.tensors, 'tensor')} ({output.size(value.bytes)}) {would}written and proved"
+    return output.finish(session, value, f"{told}: {value.path}", problems)

@@ -124,7 +124,7 @@ def export(
                 f"{output.count(done.models, 'model')}, {output.count(done.files, 'file')} ({output.size(done.bytes)})"
             )
             also = f", {done.there} were there" if done.there else ""
-            return _end(session, done, f"{told} {'would be ' if dry_run else ''}written{also}.", problems)
+            return output.finish(session, done, f"{told} {'would be ' if dry_run else ''}written{also}.", problems)
         rows = [inventory_entry(model) for model in models]
     kind = form or {".json": "json", ".yml": "yaml", ".yaml": "yaml"}.get(Path(target).suffix.lower(), "csv")
     _write(target, kind, rows)
@@ -182,7 +182,7 @@ def import_(
         value, problems = output.follow(hub.bundles.read(folder, cipher, dry_run=dry_run), session, output.say_problem)
     would = "would be " if dry_run else ""
     told = f"{value.new} models {would}new, {value.known} {would}completed; {output.size(value.bytes)} {would}copied."
-    return _end(session, value, told, problems)
+    return output.finish(session, value, told, problems)
 
 
 @click.command(cls=HubCommand)
@@ -202,7 +202,7 @@ def merge(session: Session, other: str, dry_run: bool) -> int:
         )
     if value.left:
         told += f" {value.left} are deployed there in other ways: `modelhub --hub {other} undeploy --all`."
-    return _end(session, value, told, problems)
+    return output.finish(session, value, told, problems)
 
 
 @click.command(cls=HubCommand)
@@ -221,7 +221,7 @@ def move(session: Session, folder: str, keep_old: bool, dry_run: bool) -> int:
         told += f" {output.count(value.left, 'file')} that are not the hub's stay at the old place."
     if not dry_run:
         told += f" Set model_hub.path to {expand(folder)}, or use --hub."
-    return _end(session, value, told, problems)
+    return output.finish(session, value, told, problems)
 
 
 def _cipher(
@@ -239,11 +239,3 @@ def _text(path: str) -> str:
         return Path(expand(path)).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise NotFound(f"{printable(path)} does not exist.", hint="Check the path.") from error
-
-
-def _end(session: Session, value: object, told: str, problems: int) -> int:
-    if session.json:
-        output.write_json(output.result_line(value))
-    elif not session.quiet:
-        output.line(told)
-    return output.WITH_PROBLEMS if problems else 0

@@ -143,6 +143,15 @@ def parse_size(text: str) -> int:
     return value
 
 
+def finish(session: Session, value: Any, told_in_words: str, problems: int) -> int:
+    """The last line of a command, as JSON or in words, and its exit code."""
+    if session.json:
+        write_json(result_line(value))
+    elif not session.quiet:
+        line(told_in_words)
+    return WITH_PROBLEMS if problems else 0
+
+
 def follow(task: Task[T], session: Session, say: Callable[[Event], None]) -> tuple[T, int]:
     """Run a task to its end: its value, and the number of problems met. Closing it cancels it (Ctrl-C)."""
     problems = 0

@@ -33,7 +33,7 @@ def delete(session: Session, models: Sequence[str], dry_run: bool) -> int:
         f"{output.count(done.models, 'model')} {would}in the trash, {output.count(done.links, 'link')} {would}removed;"
         f" {output.size(done.bytes)} stay on the disk until `modelhub prune`."
     )
-    return _end(session, done, told, problems)
+    return output.finish(session, done, told, problems)
 
 
 @click.group(cls=HubGroup, invoke_without_command=True)
@@ -73,7 +73,7 @@ def restore(session: Session, models: Sequence[str], dry_run: bool) -> int:
             done, problems = output.follow(hub.trash.restore(gone), session, output.say_problem)
     told = f"{output.count(done.models, 'model')} {'would be ' if dry_run else ''}back"
     where = f", linked again in {', '.join(targets)}" if targets else ""
-    return _end(session, done, f"{told}{where}.", problems)
+    return output.finish(session, done, f"{told}{where}.", problems)
 
 
 @trash.command()
@@ -130,7 +130,7 @@ def _carry_out(session: Session, hub: Hub, replan: Callable[[], PrunePlan], *, y
     )
     if done.dry_run and not dry_run:
         told += " Nothing was removed; --yes does it."
-    return _end(session, done, told, problems)
+    return output.finish(session, done, told, problems)
 
 
 def _say_plan(session: Session, plan: PrunePlan) -> None:
@@ -150,11 +150,3 @@ def _say(session: Session, lines: Sequence[str]) -> None:
     if not session.json and not session.quiet:
         for line in lines:
             output.line(line)
-
-
-def _end(session: Session, done: object, told: str, problems: int) -> int:
-    if session.json:
-        output.write_json(output.result_line(done))
-    elif not session.quiet:
-        output.line(told)
-    return output.WITH_PROBLEMS if problems else 0

@@ -102,11 +102,12 @@ def scan(session: Session, models: Sequence[str]) -> int:
     with open_hub(output.settings(session), create=False) as hub:
         chosen = [hub.models.resolve(name) for name in models] or hub.models.find(ModelFilter())
         value, problems = output.follow(hub.trust.scan(chosen), session, output.say_problem)
-    if session.json:
-        output.write_json(output.result_line(value))
-    elif not session.quiet:
-        output.line(f"{value.clean} of {value.models} clean, {value.infected} infected, {value.failed} failed.")
-    return output.WITH_PROBLEMS if problems else 0
+    return output.finish(
+        session,
+        value,
+        f"{value.clean} of {value.models} clean, {value.infected} infected, {value.failed} failed.",
+        problems,
+    )
 
 
 @trust.command()

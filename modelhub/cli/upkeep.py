@@ -36,14 +36,15 @@ def verify(session: Session, quick: bool, subset: str | None, resume: bool, rate
     scope = replace(scope, quick=quick, resume=resume, rate=output.parse_size(rate) if rate else 0)
     with open_hub(output.settings(session), create=False) as hub:
         value, problems = output.follow(hub.verifier.verify(scope), session, output.say_problem)
-    if session.json:
-        output.write_json(output.result_line(value))
-    elif not session.quiet:
-        how = "by size and header" if quick else f"{output.size(value.bytes_read)} read"
-        also = f" {value.skipped} were read before." if value.skipped else ""
-        also += f" {value.offline} are on drives that are not there." if value.offline else ""
-        output.line(f"{value.good} of {value.contents} files are whole ({how}), {value.problems} problems.{also}")
-    return output.WITH_PROBLEMS if problems else 0
+    how = "by size and header" if quick else f"{output.size(value.bytes_read)} read"
+    also = f" {value.skipped} were read before." if value.skipped else ""
+    also += f" {value.offline} are on drives that are not there." if value.offline else ""
+    return output.finish(
+        session,
+        value,
+        f"{value.good} of {value.contents} files are whole ({how}), {value.problems} problems.{also}",
+        problems,
+    )
 
 
 @click.command(cls=HubCommand)
@@ -55,12 +56,13 @@ def repair(session: Session, places: Sequence[str], dry_run: bool) -> int:
     with open_hub(output.settings(session), create=False) as hub:
         sources = [places_under(require_exists(place)) for place in places]
         value, problems = output.follow(hub.repairer.repair(sources, dry_run=dry_run), session, output.say_problem)
-    if session.json:
-        output.write_json(output.result_line(value))
-    elif not session.quiet:
-        would = "could be " if dry_run else ""
-        output.line(f"{value.repaired} of {value.lost} lost files {would}repaired, {output.size(value.bytes)} copied.")
-    return output.WITH_PROBLEMS if problems else 0
+    would = "could be " if dry_run else ""
+    return output.finish(
+        session,
+        value,
+        f"{value.repaired} of {value.lost} lost files {would}repaired, {output.size(value.bytes)} copied.",
+        problems,
+    )
 
 
 @click.command(cls=HubCommand)

@@ -150,13 +150,7 @@ def replace_by_symlink(path: str, source: str, *, inode: int, size: int, mtime_n
         raise Conflict(f"{printable(path)} is the stored file itself.", hint="Do not scan a hub.")
     temporary = temporary_in(os.path.dirname(path))
     _symlink(source, temporary)
-    try:
-        require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+    _take_place(temporary, path, inode=inode, size=size, mtime_ns=mtime_ns)
 
 
 def replace_by_hard_link(path: str, source: str, *, inode: int, size: int, mtime_ns: int) -> None:
@@ -165,6 +159,11 @@ def replace_by_hard_link(path: str, source: str, *, inode: int, size: int, mtime
     if not hard_link(source, temporary):
         told = f"No hard link can be made from {printable(source)} to {printable(path)}."
         raise CannotLink(told, hint="Use symlinks: --way symlink.")
+    _take_place(temporary, path, inode=inode, size=size, mtime_ns=mtime_ns)
+
+
+def _take_place(temporary: str, path: str, *, inode: int, size: int, mtime_ns: int) -> None:
+    """Put what stands under a temporary name where a file stood, atomically, if that is still the file we know."""
     try:
         require_unchanged(path, inode=inode, size=size, mtime_ns=mtime_ns)
         os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""Chat templates are looked at, never rendered: what reaches for Python's objects is unsafe, what real ones do is not."""
+"""Chat templates are looked at, never rendered: what reaches for Python is unsafe, what real ones do is not."""
 
 import gzip
 import json
