@@ -14,7 +14,7 @@ import yaml
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
 from modelhub.cli.listing import filter_options, made_filter
-from modelhub.core.errors import NotFound
+from modelhub.core.errors import InvalidInput, NotFound
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, expand
 from modelhub.files import sealing
@@ -126,6 +126,10 @@ def export(
             also = f", {done.there} were there" if done.there else ""
             return output.finish(session, done, f"{told} {'would be ' if dry_run else ''}written{also}.", problems)
         rows = [inventory_entry(model) for model in models]
+    if session.json:
+        output.write_json({"models": rows} if target == "-" else {"written": expand(target), "models": len(rows)})
+        if target == "-":
+            return 0
     kind = form or {".json": "json", ".yml": "yaml", ".yaml": "yaml"}.get(Path(target).suffix.lower(), "csv")
     _write(target, kind, rows)
     return 0
@@ -229,7 +233,10 @@ def _cipher(
 ) -> sealing.Sealing | None:
     if passphrase_file:
         os.makedirs(folder, exist_ok=True)
-        return sealing.with_passphrase(os.path.join(folder, KEY_FILE), _text(passphrase_file).strip())
+        passphrase = _text(passphrase_file).strip()
+        if not passphrase:
+            raise InvalidInput(f"{printable(passphrase_file)} is empty.", hint="Write a passphrase into it.")
+        return sealing.with_passphrase(os.path.join(folder, KEY_FILE), passphrase)
     keys = [key for path in identities for key in sealing.identities_in(_text(path))]
     return sealing.Sealing(recipients, keys) if recipients or keys else None
 

@@ -23,6 +23,7 @@ from modelhub.files import digest, links
 from modelhub.files.walk import is_address
 
 _WRITE_BITS = 0o222
+_LARGEST_NOTE = 4096
 Tick = Callable[[int], None]
 How = Literal["second_name", "hardlink", "reflink", "copy"]
 """How content comes into the store; see Staging.place."""
@@ -71,6 +72,13 @@ class Blobs:
             return []
         found = [entry for entry in entries if entry.is_file(follow_symlinks=False)]
         return [entry for entry in found if not _is_note(entry.name, found)]
+
+    def clear(self, sha256: str) -> None:
+        """Remove the notes of the first version from a folder that has no content any more."""
+        if not self.files(sha256) or all(entry.name.endswith(".hash") for entry in self.files(sha256)):
+            for entry in self.files(sha256):
+                if entry.stat(follow_symlinks=False).st_size < _LARGEST_NOTE:
+                    os.unlink(entry.path)
 
     def folders_in(self, sha256: str) -> list[str]:
         """What is neither a file nor belongs in a blob's folder: other folders, links."""

@@ -64,6 +64,8 @@ def choose(places: HubPlaces, wanted: str) -> Backup:
         path = Path(wanted).absolute()
         return Backup(path.stem, "", (path,), path.stat().st_size)
     for one in known:
+        if not wanted and any(migrate.tree_of(path) is None for path in one.files):
+            continue  # made of a database that was empty
         if (wanted and one.moment.startswith(wanted)) or (not wanted and one.label == _BY_HAND):
             return one
     if not wanted:

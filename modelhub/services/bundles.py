@@ -5,14 +5,11 @@ file is complete under its name, so writing and reading a bundle can be stopped 
 in the age format (https://age-encryption.org/v1), file by file.
 """
 
-import base64
-import binascii
 import contextlib
 import json
 import os
-import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, BinaryIO, Protocol
@@ -25,8 +22,8 @@ from modelhub.core.places import HubPlaces
 from modelhub.core.types import Model, Sha256
 from modelhub.files import digest, links
 from modelhub.files.blobs import Blobs, How, Staging
-from modelhub.files.walk import is_address
 from modelhub.services.audit import Audit
+from modelhub.services.bundle_rows import checked, file_name, needed
 from modelhub.services.library import Models
 from modelhub.services.waiting import Tick, beside
 from modelhub.store.engine import now
@@ -40,8 +37,6 @@ KEY_FILE = "bundle.key.age"
 _MOST_LINE = 64 << 20
 _AT_ONCE = 2000
 """Models of one transaction, which other writers wait for."""
-
-_RELATIVE = re.compile(r"[^/\\\0]+(/[^/\\\0]+)*")
 
 
 class Cipher(Protocol):
@@ -121,19 +116,26 @@ class Bundles:
                 written += file.size
         lines = (json.dumps(row) for row in self._transfer.models([model.id for model in models]))
         _write_text(os.path.join(folder, _MODELS + ending), lines, cipher)
+        _write_head(folder, encrypted=cipher is not None, models=len(models))
         yield Result(Exported(len(models), done, there, written, problems, dry_run=False))
 
     # In
 
     def read(self, folder: str, cipher: Cipher | None = None, *, dry_run: bool = False) -> Task[Imported]:
         """Take the models of a bundle in. Each content is proved before it counts, and each model judged anew."""
-        encrypted = _head(folder)
+        encrypted, number = _head(folder)
         if encrypted and cipher is None:
             raise InvalidInput(
                 f"{printable(folder)} is encrypted.", hint="Name its key: --identity or --passphrase-file."
             )
         used = cipher if encrypted else None
-        rows = [_checked(row) for row in _read_lines(os.path.join(folder, _MODELS + (".age" if used else "")), used)]
+        rows = [checked(row) for row in _read_lines(os.path.join(folder, _MODELS + (".age" if used else "")), used)]
+
+        if number != len(rows):
+            raise InvalidInput(
+                f"{printable(folder)} is not whole: its list has {len(rows)} models of {number or '?'}.",
+                hint="Go on with the export: run the same `modelhub export --bundle` again.",
+            )
 
         def bring(sha256: str) -> contextlib.AbstractContextManager[str]:
             return _opened(
@@ -171,11 +173,10 @@ class Bundles:
                         )
                         continue
                 stored[sha256] = os.path.basename(self._blobs.find(sha256, file["size"]) or "")
-            whole = [row for row in rows if all(file["sha256"] in stored for file in _needed(row))]
+            whole = [row for row in rows if all(file["sha256"] in stored for file in needed(row))]
             taken = [self._transfer.take(whole[at : at + _AT_ONCE], stored) for at in range(0, len(whole), _AT_ONCE)]
-        here = self._transfer.known(row["model"]["file_hash"] for row in whole)
-        ids = [model_id for sha256, model_id in here.items() if sha256 not in known]
-        yield from self._models.judge_again([self._models.resolve(str(one)) for one in ids])
+        unjudged = [self._models.resolve(str(one)) for one in self._transfer.unjudged()]
+        yield from self._models.judge_again(unjudged)
         new, old = (sum(counts) for counts in zip(*taken, strict=True)) if taken else (0, 0)
         yield Result(Imported(len(rows), new, old, len(stored), copied, problems, dry_run=False))
 
@@ -191,58 +192,17 @@ class Bundles:
             if found.sha256 != file["sha256"]:
                 told = f"{printable(path)} is damaged: its SHA-256 is {found.sha256[:12]}…."
                 raise HashMismatch(told, hint="It was not taken in; export it again.")
+            if found.size != file["size"]:
+                told = f"{printable(path)} has {found.size} bytes where its list says {file['size']}."
+                raise HashMismatch(told, hint="It was not taken in; export it again.")
             staged = staging.place(stream, path, found, how, tick)
-        self._blobs.publish([replace(staged, name=_file_name(file))])
+        self._blobs.publish([replace(staged, name=file_name(file))])
 
 
 class Bring(Protocol):
     def __call__(self, sha256: str) -> contextlib.AbstractContextManager[str]:
         """A path at which the content can be read meanwhile. Raises NotFound."""
         ...
-
-
-def _file_name(file: Row) -> str:
-    """The name of a stored file; raises InvalidInput for one that is a path or nothing."""
-    encoded = file.get("name_bytes")
-    name = str(file["name"])
-    if isinstance(encoded, Mapping):
-        with contextlib.suppress(KeyError, TypeError, binascii.Error):
-            name = os.fsdecode(base64.b64decode(encoded["b64"], validate=True))
-    if not name or name in (".", "..") or {"/", "\\", "\0"} & set(name) or len(os.fsencode(name)) > 255:
-        raise InvalidInput(f"{printable(name)[:80]!r} is no name of a file.", hint="The bundle cannot be trusted.")
-    return name
-
-
-def _needed(row: Row) -> Iterator[Row]:
-    return (file for file in row["files"] if file["role"] != "companion")
-
-
-def _checked(row: Any) -> Row:
-    """A model's rows, if they can be such: addresses, names and sizes are believed only in their right form."""
-    wrong = InvalidInput("The bundle's list of models is not one of ours.", hint="Export it again.")
-    if not isinstance(row, dict) or not isinstance(row.get("model"), dict) or not isinstance(row.get("files"), list):
-        raise wrong
-    model = row["model"]
-    digests = [model.get("file_hash")]
-    if not row["files"] or not isinstance(model.get("filename"), str):
-        raise wrong
-    for file in row["files"]:
-        if not isinstance(file, dict) or not isinstance(file.get("size"), int) or file["size"] < 0:
-            raise wrong
-        relative = file.get("relative_path")
-        if not isinstance(relative, str) or file.get("role") not in ("main", "part", "companion"):
-            raise wrong
-        if not _RELATIVE.fullmatch(relative) or {".", ".."} & set(relative.split("/")):
-            raise InvalidInput(
-                f"{printable(relative)[:80]!r} is no name within a model.", hint="Do not trust this bundle."
-            )
-        _file_name(file)
-        digests.append(file.get("sha256"))
-    if not all(isinstance(one, str) and is_address(one) for one in digests):
-        raise wrong
-    if not all(isinstance(row.get(name, []), list) for name in row if name != "model"):
-        raise wrong
-    return row
 
 
 # Files
@@ -258,27 +218,36 @@ def _prepare(folder: str, *, encrypted: bool) -> None:
             )
         os.makedirs(os.path.join(folder, _FILES), exist_ok=True)
         if _HEAD in others:
-            if _head(folder) != encrypted:
+            if _head(folder)[0] != encrypted:
                 raise Conflict(
                     f"{printable(folder)} is {'not ' if encrypted else ''}encrypted.", hint="Name another folder."
                 )
             for name in os.listdir(os.path.join(folder, _FILES)):
                 if links.is_leftover(name):
                     os.unlink(os.path.join(folder, _FILES, name))
-        head = {
-            "format": "modelhub-bundle",
-            "version": _VERSION,
-            "encrypted": encrypted,
-            "made_by": __version__,
-            "at": now(),
-        }
-        _write_text(os.path.join(folder, _HEAD), [json.dumps(head, indent=2)], None)
+        _write_head(folder, encrypted=encrypted)
     except OSError as error:
         raise as_ours(error, printable(folder)) from error
 
 
-def _head(folder: str) -> bool:
-    """Whether the bundle in `folder` is encrypted; raises InvalidInput if there is none, or it is of a newer kind."""
+def _write_head(folder: str, *, encrypted: bool, models: int | None = None) -> None:
+    """What the bundle is; how many models it has is written when it is whole."""
+    head = {
+        "format": "modelhub-bundle",
+        "version": _VERSION,
+        "encrypted": encrypted,
+        "made_by": __version__,
+        "at": now(),
+    }
+    told = head if models is None else head | {"models": models}
+    _write_text(os.path.join(folder, _HEAD), [json.dumps(told, indent=2)], None)
+
+
+def _head(folder: str) -> tuple[bool, int | None]:
+    """Whether the bundle in `folder` is encrypted, and how many models it has (None: it is not whole).
+
+    Raises NotFound if there is none, InvalidInput if it is of a newer kind.
+    """
     place = os.path.join(folder, _HEAD)
     try:
         with open(place, encoding="utf-8") as stream:
@@ -293,7 +262,8 @@ def _head(folder: str) -> bool:
         raise InvalidInput(f"{printable(folder)} is no bundle of ours.", hint="Export it again.")
     if head.get("version") != _VERSION:
         raise InvalidInput(f"{printable(folder)} was made by a newer ModelHub.", hint="Upgrade ModelHub.")
-    return bool(head.get("encrypted"))
+    models = head.get("models")
+    return bool(head.get("encrypted")), models if isinstance(models, int) else None
 
 
 def _seal(source: str, target: str, sha256: Sha256, cipher: Cipher | None, tick: Tick) -> None:

@@ -13,7 +13,7 @@ from modelhub.core import config
 from modelhub.core.apps import App
 from modelhub.core.config import Settings
 from modelhub.core.deployment import JournalStep, Plan
-from modelhub.core.errors import Conflict, NotFound, from_os_error
+from modelhub.core.errors import Conflict, DatabaseBroken, NotFound, from_os_error
 from modelhub.core.events import Task
 from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, bundled, user_apps, user_rules
@@ -143,6 +143,7 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     where there is none, SchemaTooNew for one of a newer program.
     """
     places = HubPlaces(settings.hub)
+    _require_library(places)
     if not places.library.exists() and not places.models.is_symlink():
         if not create:
             raise NotFound(f"There is no hub in {printable(places.root)}.", hint="`modelhub scan PATH` makes one.")
@@ -224,6 +225,17 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         _databases=(library_database, rules_database),
         _found_files=found_files,
     )
+
+
+def _require_library(places: HubPlaces) -> None:
+    """Raises DatabaseBroken where files are stored and the database that knows them is gone or empty."""
+    there = places.library.exists() and places.library.stat().st_size > 0
+    if not there and not places.models.is_symlink() and Blobs(places).addresses():
+        what = "is empty" if places.library.exists() else "is gone"
+        raise DatabaseBroken(
+            f"{printable(places.library)} {what}, though the store beside it holds files.",
+            hint="`modelhub restore` brings it back from a backup. Without one, move models/ away and scan it.",
+        )
 
 
 def known_apps(settings: Settings) -> tuple[dict[str, App], tuple[str, ...]]:

@@ -196,6 +196,11 @@ def _relink(hub: Hub, old: HubPlaces) -> Iterator[Event]:
         records = hub.targets.records(target)
         models = [hub.models.resolve(str(link.model_id)) for link in records if link.deployed]
         alive = [model for model in models if not model.deleted]
+        base = expand(target.base_path)
+        if alive and not os.path.isdir(base) and not base.startswith(str(old.root)):
+            told = f"{target.name}: {printable(base)} is not there, so its links were left as they are."
+            yield Problem("not_found", told, f"Run `modelhub deploy {target.name}` when it is.", base)
+            continue
         if not alive:
             continue
         for event in hub.deployment.apply(hub.deployment.plan_for([target], alive)):

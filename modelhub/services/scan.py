@@ -300,11 +300,10 @@ class _Run:
         """A link into our store: of an earlier scan, or of the first version."""
         brief = self._known.model(address)
         stored = next(iter(self._blobs.files(address)), None)
-        if brief is None or stored is None:
-            what = "is not in the store" if stored is None else "is in the store but not in the library"
-            message = f"A link to {address[:12]}…, which {what}."
+        if stored is None:
+            message = f"A link to {address[:12]}…, which is not in the store."
             yield FileSeen(found.path, "failed", address, code="blob_missing", message=message)
-        elif brief.deleted:
+        elif brief is None or brief.deleted:  # of a library that was restored, or deleted meanwhile: it comes back
             yield from self._submit(found._replace(status=stored.stat()), stored.path, "reference")
         else:
             self._batch.note_link(found.path, found.stamp, address)

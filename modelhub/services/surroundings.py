@@ -112,7 +112,8 @@ def blacked_out(text: str) -> str:
     home = os.path.expanduser("~")
     if len(home) > 1:
         text = text.replace(home, "~")
-    text = re.sub(r"(/home/|/Users/|\\Users\\)([^/\\\s\"']+)", lambda found: found[1] + _short(found[2]), text)
+    text = re.sub(r"[\w.+-]+@[\w-]+\.[\w.]+", "***@***", text)
+    text = re.sub(r"(/home/|/Users/|/media/|\\Users\\)([^/\\\s\"']+)", lambda found: found[1] + _short(found[2]), text)
     for pattern in _SECRETS:
         text = pattern.sub(lambda found: f"{''.join(found.groups())}***" if found.groups() else "***", text)
     return text

@@ -18,6 +18,7 @@ from modelhub.services.applying import Deployed
 from modelhub.services.audit import Audit
 from modelhub.services.deploy import Deployment
 from modelhub.services.uses import Use, Uses
+from modelhub.store.backups import contents_of
 from modelhub.store.found import FoundFiles
 from modelhub.store.journal import Journal
 from modelhub.store.library import Library
@@ -182,12 +183,13 @@ class TrashDesk:
             _doomed(file.sha256, os.path.join(self._blobs.folder(file.sha256), file.name), uses.get(file.sha256, ()))
             for file in going
         )
+        lost, spared = self._orphans(older_than) if orphans else ([], [])
         return PrunePlan(
             models=models,
             contents=tuple(one for one in contents if one is not None),
-            orphans=tuple(self._orphans(older_than)) if orphans else (),
+            orphans=tuple(lost),
             quarantined=tuple(self._quarantined(older_than)) if quarantine else (),
-            kept=tuple(Kept(one.filename, one.sha256, kept[one.id]) for one in gone if one.id in kept),
+            kept=tuple(Kept(one.filename, one.sha256, kept[one.id]) for one in gone if one.id in kept) + tuple(spared),
         )
 
     def _files_of(self, gone: Sequence[Deleted]) -> Mapping[int, list[str]]:
@@ -196,17 +198,28 @@ class TrashDesk:
             found.setdefault(content.model_id, []).append(content.sha256)
         return found
 
-    def _orphans(self, older_than: timedelta) -> list[Doomed]:
+    def _orphans(self, older_than: timedelta) -> tuple[list[Doomed], list[Kept]]:
         """Files of the store without a row, that have been so for a while: a new blob may be about to get its row."""
         known = self._found_files.known(self._blobs.addresses()) | self._found_files.stored()
         oldest = (datetime.now(UTC) - older_than).timestamp()
-        found = (
-            _doomed(Sha256(address), entry.path, ())
+        orphans = [
+            (address, entry)
             for address in sorted(self._blobs.addresses() - known)
             for entry in self._blobs.files(address)
             if max(entry.stat().st_ctime, entry.stat().st_mtime) <= oldest
-        )
-        return [one for one in found if one is not None]
+        ]
+        uses = self._uses.of({address: [entry.name] for address, entry in orphans})
+        backed_up = contents_of(self._places.backups) if orphans else {}
+        going, kept = [], []
+        for address, entry in orphans:
+            because = _needed(uses.get(address, ()))
+            if not because and address in backed_up:
+                because = f"the backup {backed_up[address]} knows it; `modelhub restore` brings its model back"
+            if because:
+                kept.append(Kept(entry.name, address, because))
+            else:
+                going.append(_doomed(Sha256(address), entry.path, ()))
+        return [one for one in going if one is not None], kept
 
     def _quarantined(self, older_than: timedelta) -> list[Doomed]:
         oldest = (datetime.now(UTC) - older_than).timestamp()
@@ -242,6 +255,7 @@ class TrashDesk:
                 counts["links"] += sum(_remove_link(path, one.path) for path in one.links)
                 counts["files"] += _remove_file(one.path)
                 counts["frees"] += one.frees
+                self._blobs.clear(one.sha256)
                 links.remove_if_empty(os.path.dirname(one.path))
             except (OSError, ModelHubError) as error:
                 failed.add(one.sha256)

@@ -1,5 +1,6 @@
 """Consistent copies of a database in use, and the way back."""
 
+import contextlib
 import os
 import sqlite3
 from contextlib import closing
@@ -49,3 +50,12 @@ def restore(copy: Path, database: Path) -> None:
             source.backup(target)
     except OSError as error:
         raise from_os_error(error, printable(database)) from error
+
+
+def contents_of(folder: Path) -> dict[str, str]:
+    """Contents that the backups of a library know, by SHA-256, and the name of the newest backup that does."""
+    found: dict[str, str] = {}
+    for path in sorted(folder.glob("modelhub-*.db")):
+        with contextlib.suppress(sqlite3.DatabaseError), closing(connect_read_only(path)) as raw:
+            found |= {row[0]: path.name for row in raw.execute("SELECT sha256 FROM blobs WHERE stored")}
+    return found

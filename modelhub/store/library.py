@@ -61,6 +61,7 @@ _LISTED = {
 
 _DEPLOYABLE = {
     "sha256": "file_hash", "size": "file_size", "type": "primary_type", "format": "file_format",
+    "filename": "replace(filename, '/', '_')",  # a row made by hand may hold a path; a link is never made by it
     "precision": "coalesce(precision, '')", "quantization": "coalesce(quantization, '')",
     "architecture": "coalesce(architecture, '')", "primary": "category_primary", "secondary": "category_secondary",
     "specialization": "category_specialization", "message": "state_message",

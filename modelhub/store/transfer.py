@@ -20,6 +20,30 @@ _OF_A_MODEL = ("model_metadata", "evidence", "external_records", "tags", "correc
 _CHUNK = 500
 
 
+def _shape(*tables: Table) -> tuple[frozenset[str], frozenset[str]]:
+    """The columns of a row, and those that it cannot do without."""
+    columns = [column for table in tables for column in table.columns if column.name not in ("id", "model_id")]
+    needed = (column.name for column in columns if not column.nullable and column.name not in _MADE_HERE)
+    return frozenset(column.name for column in columns), frozenset(needed)
+
+
+_MADE_HERE = {"name_bytes", "stored", "missing", "offline", "quarantined_at", "verified_at"}
+"""Columns that each hub fills for itself."""
+
+SHAPES = {name: _shape(schema.library.tables[name]) for name in ("models", *_OF_A_MODEL)} | {
+    "files": _shape(schema.model_files, schema.blobs)
+}
+"""By the names under which a bundle has them: all columns, and those that are needed."""
+
+_UNJUDGED = {
+    "state": "unsafe",
+    "state_code": "not_judged",
+    "state_message": "It came from elsewhere and was not looked at yet.",
+    "rules_digest": "",
+}
+"""What a model is until this hub has judged it: another's word on it is not believed."""
+
+
 class Transfer:
     """Rows of models, without the ids that only this hub knows."""
 
@@ -66,6 +90,12 @@ class Transfer:
                 query = select(c.file_hash, c.id).where(c.file_hash.in_(wanted[start : start + _CHUNK]))
                 found |= {row[0]: row[1] for row in connection.execute(query)}
         return found
+
+    def unjudged(self) -> list[int]:
+        """Models that came from elsewhere and were not judged here yet, also those that a crash left so."""
+        query = f"SELECT id FROM models WHERE state_code = '{_UNJUDGED['state_code']}' ORDER BY id"
+        with self._database.read() as connection:
+            return list(connection.exec_driver_sql(query).scalars())
 
     def take(self, told: Sequence[Row], stored: Mapping[str, str]) -> tuple[int, int]:
         """Take models in; numbers of new ones, and of those that were here. `stored`: contents and their names here.
@@ -157,7 +187,7 @@ def _add(connection: Connection, told: Sequence[Row]) -> None:
     """New models with their own ids, and everything that belongs to them."""
     last = connection.exec_driver_sql("SELECT coalesce(max(id), 0) FROM models").scalar_one()
     ids = range(last + 1, last + 1 + len(told))
-    here = {"missing": False, "offline": False, "deleted_at": None}
+    here = {"missing": False, "offline": False, "deleted_at": None, **_UNJUDGED}
     _insert(connection, schema.models, [{**one["model"], **here, "id": i} for i, one in zip(ids, told, strict=True)])
     for name in ("files", *_OF_A_MODEL):
         table = schema.library.tables["model_files" if name == "files" else name]

@@ -101,6 +101,10 @@ class Trash:
                 f"CREATE TEMP TABLE nobodys AS SELECT sha256 FROM blobs WHERE sha256 IN {theirs}"
                 f" AND sha256 NOT IN {others}"
             )
+            connection.exec_driver_sql("DELETE FROM deploy_steps WHERE model_id IN (SELECT id FROM doomed)")
+            connection.exec_driver_sql(  # what cannot be undone any more is no longer offered
+                "DELETE FROM deploy_runs WHERE state <> 'running' AND id NOT IN (SELECT run_id FROM deploy_steps)"
+            )
             connection.exec_driver_sql("DELETE FROM models WHERE id IN (SELECT id FROM doomed)")
             connection.exec_driver_sql("DELETE FROM found_files WHERE sha256 IN (SELECT sha256 FROM nobodys)")
             connection.exec_driver_sql("DELETE FROM blobs WHERE sha256 IN (SELECT sha256 FROM nobodys)")

@@ -325,3 +325,15 @@ def test_defaults_are_made_once_also_after_a_crash(tmp_path: Path, monkeypatch: 
         hub.targets.remove("wan")
     with open_hub(settings) as hub:
         assert len(hub.targets.all()) == 3
+
+
+def test_a_row_that_holds_a_path_makes_no_link_outside_of_its_folder(hub: Hub, downloads: Path, tmp_path: Path) -> None:
+    scan(hub, downloads)
+    with sqlite3.connect(hub.places.library) as database:
+        database.execute("UPDATE models SET filename = '../../../esc/evil.safetensors' WHERE filename LIKE 'detail%'")
+    database.close()
+    hub.targets.change("comfyui", enabled=True, path=str(tmp_path / "a/b/c/comfy"))
+    plan = hub.deployment.plan()
+    assert all(os.path.normpath(step.path).startswith(str(tmp_path / "a/b/c/comfy")) for step in plan.links)
+    finish(hub.deployment.apply(plan))
+    assert not list(tmp_path.rglob("esc*"))

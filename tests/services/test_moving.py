@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import sqlite3
+import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,36 @@ def test_a_damaged_database_is_replaced_and_kept_beside(hub: Hub, downloads: Pat
     with another(hub.places.root.parent, hub.places.root.name) as again:
         assert len(names(again)) == 3
     assert hub.places.library.with_name("modelhub.db.damaged").exists()
+
+
+def test_a_database_that_is_gone_or_empty_is_no_new_hub(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads)
+    made = backup.make(hub.places)
+    hub.close()
+    hub.places.library.write_bytes(b"")
+    for _ in range(2):
+        with pytest.raises(DatabaseBroken, match="though the store beside it holds files"):
+            open_hub(hub.settings)
+        for name in ("modelhub.db", "modelhub.db-wal", "modelhub.db-shm"):
+            (hub.places.root / name).unlink(missing_ok=True)
+    backup.restore(hub.places, made, lambda: None)
+    with open_hub(hub.settings) as again:
+        assert len(names(again)) == 3
+
+
+def test_what_a_restored_library_does_not_know_is_not_taken_for_rubbish(
+    hub: Hub, downloads: Path, tmp_path: Path
+) -> None:
+    scan(hub, downloads)
+    made = backup.make(hub.places)
+    later = build.safetensors(tmp_path / "later/x.safetensors", build.FLUX_LORA)
+    scan(hub, later.parent)
+    backup.restore(hub.places, made, lambda: None)
+    planned = hub.trash.plan_prune(older_than=timedelta(0), orphans=True)
+    assert (planned.orphans, [one.name for one in planned.kept]) == ((), ["x.safetensors"])
+    assert "knows it" in planned.kept[0].because
+    assert scan(hub, later.parent).outcomes() == {"x.safetensors": "added"}
+    assert verified(hub)
 
 
 def test_what_is_no_sound_backup_is_refused_and_nothing_changes(hub: Hub, downloads: Path, tmp_path: Path) -> None:
@@ -162,6 +194,76 @@ def test_a_bundle_cannot_say_that_an_unsafe_model_is_safe(hub: Hub, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
+    ("table", "field", "value"),
+    [
+        ("model", "filename", "../../../../esc/evil.safetensors"),
+        ("model", "filename", ""),
+        ("model", "filename", ".."),
+        ("model", "filename", "a\0b"),
+        ("model", "filename", "\ud800x"),
+        ("model", "filename", None),
+        ("model", "license", 1 << 63),
+        ("model", "license", ["x"]),
+        ("model", "file_hash", "ab" * 32),
+        ("tags", "", [1]),
+        ("tags", "", [{}]),
+        ("evidence", "", [{"unknown": "1"}]),
+        ("corrections", "", {"field": "base"}),
+    ],
+)
+def test_rows_that_ours_could_not_have_written_are_refused(
+    bundle: Path, tmp_path: Path, table: str, field: str, value: object
+) -> None:
+    listed = bundle / "models.json"
+    rows = [json.loads(line) for line in listed.read_text().splitlines()]
+    if field:
+        rows[0][table][field] = value
+    else:
+        rows[0][table] = value
+    listed.write_text("\n".join(map(json.dumps, rows)))
+    with another(tmp_path) as other:
+        with pytest.raises(InvalidInput):
+            read(other, bundle)
+        assert not list(other.places.models.iterdir())
+
+
+def test_an_import_that_was_killed_leaves_no_model_that_was_not_judged(hub: Hub, tmp_path: Path) -> None:
+    path = build.torch_zip(tmp_path / "in/evil.ckpt", build.malicious_pickle("true"))
+    scan(hub, path.parent)
+    folder = tmp_path / "bundle"
+    finish(hub.bundles.write(str(folder), hub.models.find(ModelFilter())))
+    listed = folder / "models.json"
+    listed.write_text(listed.read_text().replace('"unsafe"', '"ok"'))
+    with another(tmp_path) as other:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(other.models, "judge_again", dies(lambda _: [], at=1))
+            with pytest.raises(Killed):
+                read(other, folder)
+        assert (other.models.resolve("evil").state, other.models.resolve("evil").code) == ("unsafe", "not_judged")
+        read(other, folder)
+        assert other.models.resolve("evil").code == "unsafe_pickle"
+
+
+def test_a_list_that_is_cut_off_is_noticed(bundle: Path, tmp_path: Path) -> None:
+    listed = bundle / "models.json"
+    listed.write_text("".join(listed.read_text().splitlines(keepends=True)[:2]))
+    with another(tmp_path) as other, pytest.raises(InvalidInput, match="is not whole"):
+        read(other, bundle)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such names there")
+@pytest.mark.parametrize("name", [b"bad\xff\xfe.safetensors", b"back\\slash.safetensors", b"new\nline.safetensors"])
+def test_every_name_that_a_file_may_have_travels(hub: Hub, tmp_path: Path, name: bytes) -> None:
+    path = build.safetensors(tmp_path / "in/x.safetensors", build.SD15_LORA)
+    os.rename(path, os.fsencode(path.parent) + b"/" + name)
+    scan(hub, path.parent)
+    finish(hub.bundles.write(str(tmp_path / "bundle"), hub.models.find(ModelFilter())))
+    with another(tmp_path) as other:
+        assert read(other, tmp_path / "bundle")[0].new == 1
+        assert verified(other)
+
+
+@pytest.mark.parametrize(
     ("field", "value"),
     [
         ("name_bytes", {"b64": base64.b64encode(b"../../evil").decode()}),
@@ -172,6 +274,9 @@ def test_a_bundle_cannot_say_that_an_unsafe_model_is_safe(hub: Hub, tmp_path: Pa
         ("sha256", "../../../etc"),
         ("size", -1),
         ("size", "many"),
+        ("size", True),
+        ("size", 1 << 70),
+        ("name", None),
         ("role", "owner"),
     ],
 )
@@ -373,6 +478,13 @@ def test_a_hub_that_was_moved_says_where_it_is(lived_in: Hub, tmp_path: Path) ->
     with pytest.raises(Conflict, match="was moved to"):
         open_hub(lived_in.settings)
     assert Path(lived_in.places.library).exists()
+
+
+def test_a_target_that_is_not_there_is_left_alone(lived_in: Hub, tmp_path: Path) -> None:
+    shutil.move(tmp_path / "comfy", tmp_path / "unplugged")
+    events = list(moving.move(lived_in.settings, str(tmp_path / "new")))
+    assert any("is not there" in event.message for event in events if isinstance(event, Problem))
+    assert not (tmp_path / "comfy").exists()
 
 
 def test_a_hub_is_not_moved_into_itself_nor_over_anything(lived_in: Hub, tmp_path: Path) -> None:

@@ -133,6 +133,8 @@ def test_a_report_has_what_is_needed_and_no_secrets(
         ("https://me:pass1234@host/x", "pass1234"),
         ("/home/alice/models", "alice"),
         ("C:\\Users\\bob\\models", "bob"),
+        ("/run/media/dave/USB", "dave"),
+        ("/data/frank@example.com/x", "frank"),
         ("AGE-SECRET-KEY-1QQQQQQQQ", "QQQQ"),
         ("civitai_0123456789abcdef", "0123456789"),
     ],

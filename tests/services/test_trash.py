@@ -107,6 +107,25 @@ def test_prune_removes_what_is_old_enough_with_the_links_that_would_lead_nowhere
     assert prune(hub).models == 0
 
 
+def test_what_was_pruned_is_no_longer_offered_to_undo(hub: Hub, linked: Path) -> None:
+    hub.models.correct("ae", fields={}, add_tags=["mine"])
+    delete(hub, "detail.safetensors")
+    prune(hub)
+    finish(hub.undo.run(hub.undo.plan()))
+    assert hub.models.resolve("ae").tags == ()
+    finish(hub.undo.run(hub.undo.plan()))
+    assert not os.path.lexists(linked)
+
+
+def test_a_note_of_the_first_version_goes_with_its_content(hub: Hub, downloads: Path) -> None:
+    scan(hub, downloads)
+    content = blob(hub)
+    content.with_suffix(".hash").write_text(content.parent.name)
+    delete(hub, "detail.safetensors")
+    prune(hub)
+    assert not content.parent.exists()
+
+
 def test_a_model_deleted_by_hand_is_dated_by_the_database(hub: Hub, downloads: Path) -> None:
     scan(hub, downloads)
     database = sqlite3.connect(hub.places.library)
