@@ -42,7 +42,6 @@ class ModelHubApp(App[None]):
         self._hub = hub
 
     def on_mount(self) -> None:
-        DOOR.set("tui")
         self.push_screen(LibraryScreen(self._hub))
 
     def action_theme(self) -> None:
@@ -54,4 +53,5 @@ class ModelHubApp(App[None]):
 
 def run(hub: Hub) -> None:
     """Show the hub until the user leaves."""
+    DOOR.set("tui")
     ModelHubApp(hub).run()

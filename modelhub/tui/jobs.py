@@ -1,5 +1,6 @@
 """Long tasks in a thread: each event becomes a message, and cancelling closes the task where it runs."""
 
+import contextvars
 import threading
 from typing import Any
 
@@ -37,7 +38,8 @@ class Job:
         self._owner = owner
         self._task = task
         self._cancelled = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        here = contextvars.copy_context()  # so that the task knows by which door it came
+        self._thread = threading.Thread(target=here.run, args=(self._run,), daemon=True)
 
     def start(self) -> None:
         self._thread.start()

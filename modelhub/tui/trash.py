@@ -39,6 +39,7 @@ class TrashScreen(Screen[None]):
         self._hub = hub
         self._lines: list[_Line] = []
         self._job: Job | None = None
+        self._done = ""
 
     def compose(self) -> ComposeResult:
         yield Header(_COLUMNS)
@@ -63,6 +64,7 @@ class TrashScreen(Screen[None]):
         table = self.query_one(LineTable)
         if self._job is None and table.cursor < len(self._lines):
             deleted = self._lines[table.cursor].deleted
+            self._done = f"{printable(deleted.filename)} is back"
             self._job = Job(self, self._hub.trash.restore([deleted]))
             self._job.start()
 
@@ -74,7 +76,7 @@ class TrashScreen(Screen[None]):
     @on(Ended)
     def _ended(self, message: Ended) -> None:
         self._job = None
-        say_ended(self, message, "back")
+        say_ended(self, message, self._done)
         self._load()
 
     def action_back(self) -> None:
