@@ -1,5 +1,6 @@
 """A hundred thousand models and a million: import, filter at each letter, statistics, plans; and flat memory."""
 
+import hashlib
 import resource
 import sqlite3
 import sys
@@ -37,7 +38,7 @@ def name_of(number: int) -> str:
 def rows(start: int, end: int, *, metadata: int) -> Iterator[Row]:
     """Models as a bundle has them."""
     for number in range(start, end):
-        sha256, name = f"{number:064x}", name_of(number)
+        sha256, name = hashlib.sha256(str(number).encode()).hexdigest(), name_of(number)
         file = {
             "relative_path": name, "role": "main", "sha256": sha256, "name": name, "size": 1000 + number,
             "blake3": "", "autov1": "", "autov3": "", "crc32": "", "stored": False, "verified_at": "",
