@@ -132,7 +132,7 @@ def undo(context: click.Context, run: int | None, dry_run: bool) -> int:
             one = undoing.run
             output.line(f"{'would undo' if dry_run else 'undo'}      {one.what} of {one.started_at} (run {one.id})")
             for step in (*undoing.users, *undoing.models):
-                output.line(f"back      {step.path}")
+                output.line(f"{_BACK.get(step.action, 'back'):9} {step.path}")
         return _carry_out(session, hub, undoing.plan, dry_run=dry_run, task=None if dry_run else hub.undo.run(undoing))
 
 
@@ -221,6 +221,9 @@ def _say_step(step: Step) -> None:
     elif isinstance(step, Skip) and step.code not in _QUIET_SKIPS:
         output.line(f"skip      {step.target}: {step.name}: {step.because}")
 
+
+_BACK = {"restored": "trash", "set": "set back"}
+"""What undoing does to a model, where it does not bring it back."""
 
 _WORDS = {
     "symlink": "link", "hardlink": "hard link", "reflink": "reflink", "copy": "copy", "write": "write",

@@ -19,8 +19,8 @@ def backup(path: Path, folder: Path, label: str, moment: str = "") -> Path:
     target = folder / f"{path.stem}-{moment}-{label}.db"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with said(path), closing(connect_read_only(path)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
+        with said(path), closing(connect_read_only(path)) as source:
+            _copy(source, target)
         for written in (target,) if os.name == "nt" else (target, folder, folder.parent):
             descriptor = os.open(written, os.O_RDONLY)
             try:
@@ -30,6 +30,16 @@ def backup(path: Path, folder: Path, label: str, moment: str = "") -> Path:
     except OSError as error:
         raise from_os_error(error, printable(target)) from error
     return target
+
+
+def _copy(source: sqlite3.Connection, target: Path) -> None:
+    """A full disk is that of the copy, and what could not be completed takes no room there."""
+    try:
+        with said(target), closing(sqlite3.connect(target)) as copy:
+            source.backup(copy)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def restore(copy: Path, database: Path) -> None:

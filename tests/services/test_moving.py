@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +17,7 @@ import pytest
 import yaml
 
 from modelhub.core import config
-from modelhub.core.errors import Conflict, DatabaseBroken, HashMismatch, InvalidInput, ModelHubError, NotFound
+from modelhub.core.errors import Conflict, DatabaseBroken, HashMismatch, InvalidInput, ModelHubError, NoSpace, NotFound
 from modelhub.core.events import Problem, Progress, Result
 from modelhub.core.types import ModelFilter
 from modelhub.files import sealing
@@ -495,3 +496,19 @@ def test_a_hub_is_not_moved_into_itself_nor_over_anything(lived_in: Hub, tmp_pat
             finish(moving.move(lived_in.settings, str(folder)))
     assert finish(moving.move(lived_in.settings, str(tmp_path / "new"), dry_run=True)).files == 3
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs a device that is always full")
+def test_a_full_disk_is_that_of_the_copy(hub: Hub, downloads: Path, tmp_path: Path) -> None:
+    scan(hub, downloads)
+    small = tmp_path / "small"
+    small.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(small)]
+    if os.geteuid() != 0 or subprocess.run(words, capture_output=True, check=False).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        with pytest.raises(NoSpace, match=str(small)):
+            backup.make(hub.places, folder=small)
+        assert not list(small.iterdir())
+    finally:
+        subprocess.run(["umount", "-l", small], check=False)
