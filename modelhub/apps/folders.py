@@ -85,7 +85,7 @@ class Folders(Layout):
         if way is _UNSEEN:
             way = self._ways[key] = self._way(model, files)
         stem = name[: -len(own)] if own in naming.KNOWN_ENDINGS else name
-        if way is None or not 0 < len(stem) < _SHORT or name[0] == "." or not (name.isascii() and name.isprintable()):
+        if way is None or not 0 < len(stem) < _SHORT or not name.isascii() or name != naming.inert(name):
             return None
         folder, ending = way
         if self.app.refuses and naming.is_hidden(stem + ending, self.app.refuses):

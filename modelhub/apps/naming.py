@@ -24,6 +24,7 @@ _SUFFIXES: Mapping[str, tuple[str, ...]] = {
     "pickle": (".pt", ".pth", ".ckpt", ".bin", ".pkl"),
 }
 """Endings that say the truth about a format, the usual one first."""
+_ACTS = ("Cc", "Zl", "Zp")
 KNOWN_ENDINGS = frozenset(ending for endings in _SUFFIXES.values() for ending in endings)
 _QUANT = re.compile(
     r"[-_. ]*(?:(?:i1|ud|imat|imatrix)[-_. ])?"
@@ -92,9 +93,9 @@ def without_quant(stem: str) -> str:
 
 def inert(name: str) -> str:
     """A name without what a terminal or a file system could take for an order, and not hidden."""
-    if name.isascii() and name.isprintable() and not name.startswith("."):
+    if name.isascii() and name.isprintable() and not name.startswith(".") and "/" not in name:
         return name
-    kept = "".join("_" if unicodedata.category(char) in ("Cc", "Zl", "Zp") else char for char in name)
+    kept = "".join("_" if char == "/" or unicodedata.category(char) in _ACTS else char for char in name)
     return kept.lstrip(".") or "model"
 
 

@@ -137,10 +137,8 @@ class Bundles:
                 hint="Go on with the export: run the same `modelhub export --bundle` again.",
             )
 
-        def bring(sha256: str) -> contextlib.AbstractContextManager[str]:
-            return _opened(
-                os.path.join(folder, _FILES, sha256 + (".age" if used else "")), used, str(self._places.partial)
-            )
+        def bring(sha256: str, beside: str) -> contextlib.AbstractContextManager[str]:
+            return _opened(os.path.join(folder, _FILES, sha256 + (".age" if used else "")), used, beside)
 
         task = self.take(rows, bring, dry_run=dry_run)
         yield from task if dry_run else self._audit.watched("import", task, bundle=folder)
@@ -187,7 +185,7 @@ class Bundles:
             return False
 
     def _bring(self, staging: Staging, file: Row, bring: "Bring", how: How, tick: Tick) -> None:
-        with bring(file["sha256"]) as path, digest.open_regular(path) as stream:
+        with bring(file["sha256"], staging.folder) as path, digest.open_regular(path) as stream:
             found = digest.digests(stream, tick=tick)
             if found.sha256 != file["sha256"]:
                 told = f"{printable(path)} is damaged: its SHA-256 is {found.sha256[:12]}…."
@@ -200,8 +198,11 @@ class Bundles:
 
 
 class Bring(Protocol):
-    def __call__(self, sha256: str) -> contextlib.AbstractContextManager[str]:
-        """A path at which the content can be read meanwhile. Raises NotFound."""
+    def __call__(self, sha256: str, beside: str, /) -> contextlib.AbstractContextManager[str]:
+        """A path at which the content can be read meanwhile; what must be written first is, in the folder `beside`.
+
+        Raises NotFound.
+        """
         ...
 
 

@@ -140,7 +140,9 @@ class Merging:
 
 
 @contextlib.contextmanager
-def _their_file(theirs: Blobs, elsewhere: Mapping[str, str], sizes: Mapping[str, int], sha256: str) -> Iterator[str]:
+def _their_file(
+    theirs: Blobs, elsewhere: Mapping[str, str], sizes: Mapping[str, int], sha256: str, _beside: str
+) -> Iterator[str]:
     """Where a content of the other hub can be read."""
     path = theirs.find(sha256, sizes[sha256]) or elsewhere.get(sha256, "")
     if not path or not os.path.isfile(path):

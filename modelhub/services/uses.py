@@ -43,6 +43,8 @@ class Uses:
 
     def of(self, contents: Mapping[str, Iterable[str]]) -> dict[str, list[Use]]:
         """What uses each content, by its SHA-256. `contents` maps them to the names by which others may know them."""
+        if not contents:
+            return {}
         targets = self._desk.all()
         known = [*self._ours(targets), *self._left_by_scans(contents)]
         places = {use.place for _, use in known}

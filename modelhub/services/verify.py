@@ -189,13 +189,11 @@ class Verifier:
     def path_of(self, content: Content, elsewhere: Mapping[str, str]) -> str:
         return content_path(content, self._blobs, elsewhere)
 
-    def note_lost(self, sha256: str) -> None:
+    def note(self, good: Sequence[str], lost: Sequence[str]) -> None:
         with contextlib.suppress(Unreadable):
-            self._found_files.restore_truth([sha256], {})
-
-    def note_good(self, digests: Sequence[str]) -> None:
-        with contextlib.suppress(Unreadable):
-            self._contents.verified(digests)
+            self._contents.verified(good)
+            if lost:
+                self._found_files.restore_truth(lost, {})
 
     # One content
 
@@ -289,6 +287,7 @@ class _Run:
         self._most_waiting = workers * 2
         self._waiting: deque[tuple[Content, str, Future[Problem | None]]] = deque()
         self._noted: list[str] = []
+        self._lost: list[str] = []
         self._noted_at = time.monotonic()
         self.good = self.problems = self.quarantined = self.offline = 0
 
@@ -338,12 +337,12 @@ class _Run:
             problem, moved = self._verifier.set_aside(content, path, problem)
             self.quarantined += moved
         elif content.stored and problem.code == "missing":
-            self._verifier.note_lost(content.sha256)
+            self._lost.append(content.sha256)
         yield problem
 
     def _note(self) -> None:
-        noted, self._noted, self._noted_at = self._noted, [], time.monotonic()
-        self._verifier.note_good(noted)
+        good, lost, self._noted, self._lost, self._noted_at = self._noted, self._lost, [], [], time.monotonic()
+        self._verifier.note(good, lost)
 
 
 class _Pace:

@@ -6,10 +6,11 @@ takes the lock when it begins, so that it never fails half-way; a busy database 
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -20,7 +21,14 @@ from modelhub.core.errors import DatabaseBroken, ModelHubError, NoSpace, Unreada
 from modelhub.core.names import printable
 
 BUSY_SECONDS = 60
+_T = TypeVar("_T")
 _WRITE = "modelhub_write"
+
+
+def chunks(values: Sequence[_T], size: int = 500) -> Iterator[Sequence[_T]]:
+    """As many values at once as a question to SQLite can name."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
 
 
 def now() -> str:

@@ -1,7 +1,7 @@
 """What scans found: every place of every file, so that the next scan needs one stat for each."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select, text, update
 from modelhub.core.names import storable
 from modelhub.core.types import Classified, Stamp
 from modelhub.store import schema, verdicts
-from modelhub.store.engine import Database, now
+from modelhub.store.engine import Database, chunks, now
 from modelhub.store.recording import (
     BRIEF,
     Brief,
@@ -161,7 +161,7 @@ class FoundFiles:
         own = c.present == 1, c.adopted.not_in(_LINKS_INTO_STORE)
         found: list[tuple[str, str]] = []
         with self._database.read() as connection:
-            for some in _chunks(sorted(digests)):
+            for some in chunks(sorted(digests)):
                 query = select(c.sha256, c.path_bytes).where(c.sha256.in_(some), *own).order_by(c.id.desc())
                 found += [(row[0], os.fsdecode(row[1])) for row in connection.execute(query)]
         return found
@@ -242,7 +242,7 @@ class FoundFiles:
         """Those of these contents that have a row."""
         found: set[str] = set()
         with self._database.read() as connection:
-            for chunk in _chunks(sorted(digests)):
+            for chunk in chunks(sorted(digests)):
                 query = select(schema.blobs.c.sha256).where(schema.blobs.c.sha256.in_(chunk))
                 found.update(connection.execute(query).scalars())
         return found
@@ -259,7 +259,7 @@ class FoundFiles:
         """Note contents that are not in the store any more, and those (with their names) that are there again."""
         blobs = schema.blobs
         with self._database.write() as connection:
-            for chunk in _chunks(sorted(lost)):
+            for chunk in chunks(sorted(lost)):
                 connection.execute(update(blobs).where(blobs.c.sha256.in_(chunk)).values(stored=False))
             for sha256, name in back.items():
                 values = {"stored": True, "name": storable(name), "name_bytes": os.fsencode(name), "quarantined_at": ""}
@@ -270,10 +270,10 @@ class FoundFiles:
         """What is gone is missing, never dropped; the number of models missing now. Writes only what changed."""
         if gone or returned or changed:
             with self._database.write() as connection:
-                for chunk in _chunks(gone):
+                for chunk in chunks(gone):
                     keys = [os.fsencode(path) for path in chunk]
                     connection.execute(update(schema.found_files).where(_F.path_bytes.in_(keys)).values(present=False))
-                for ids in _chunks(returned):
+                for ids in chunks(returned):
                     connection.execute(update(schema.found_files).where(_F.id.in_(ids)).values(present=True))
                 mark_missing(connection)
         with self._database.read() as connection:
@@ -311,8 +311,3 @@ def perhaps_moved(seen: Seen, stamp: Stamp) -> bool:
 def _plain_rows(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
     cursor = connection.exec_driver_sql(statement).cursor
     return [] if cursor is None else list(cursor.fetchall())
-
-
-def _chunks(values: Sequence[Any], size: int = 500) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]

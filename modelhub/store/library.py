@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
@@ -25,7 +25,7 @@ from modelhub.core.types import (
     Sha256,
 )
 from modelhub.store import schema
-from modelhub.store.engine import Database, now
+from modelhub.store.engine import Database, chunks, now
 from modelhub.store.filters import conditions_of, ways_to_name
 from modelhub.store.search import SearchIndex
 from modelhub.store.verdicts import CORRECTABLE, classified_values, corrected, store_evidence
@@ -61,7 +61,6 @@ _LISTED = {
 
 _DEPLOYABLE = {
     "sha256": "file_hash", "size": "file_size", "type": "primary_type", "format": "file_format",
-    "filename": "replace(filename, '/', '_')",  # a row made by hand may hold a path; a link is never made by it
     "precision": "coalesce(precision, '')", "quantization": "coalesce(quantization, '')",
     "architecture": "coalesce(architecture, '')", "primary": "category_primary", "secondary": "category_secondary",
     "specialization": "category_specialization", "message": "state_message",
@@ -116,7 +115,7 @@ class Library:
         columns = ", ".join(_DEPLOYABLE.get(name, name) for name in Deployable._fields)
         found: list[Deployable] = []
         with self._database.read() as connection:
-            for some in [()] if model_ids is None else _chunks(model_ids):
+            for some in [()] if model_ids is None else chunks(model_ids):
                 where = f"id IN ({', '.join('?' * len(some))})" if some else "NOT deleted"
                 query = f"SELECT {columns} FROM models WHERE {where} ORDER BY id"
                 cursor = connection.exec_driver_sql(query, tuple(some)).cursor
@@ -197,7 +196,7 @@ class Library:
         )
         found: list[Content] = []
         with self._database.read() as connection:
-            for some in [()] if model_ids is None else _chunks(model_ids):
+            for some in [()] if model_ids is None else chunks(model_ids):
                 where = f"WHERE f.model_id IN ({', '.join('?' * len(some))})" if some else ""
                 cursor = connection.exec_driver_sql(query.format(where=where), tuple(some)).cursor
                 found += [
@@ -334,12 +333,6 @@ class Library:
         query = select(_M.id).where(or_(_M.rules_digest != rules_digest, func.coalesce(_M.reclassify, "") != ""))
         with self._database.read() as connection:
             return set(connection.execute(query.where(_M.deleted == 0)).scalars())
-
-
-def _chunks(ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """As many at once as a question to SQLite can name."""
-    for start in range(0, len(ids), 500):
-        yield ids[start : start + 500]
 
 
 def _models(connection: Connection, rows: Iterable[Any]) -> list[Model]:

@@ -11,13 +11,11 @@ from sqlalchemy import Connection, Table, select
 from modelhub.core.collecting import uncollected
 from modelhub.core.names import storable
 from modelhub.store import schema
-from modelhub.store.engine import Database
+from modelhub.store.engine import Database, chunks
 
 Row = dict[str, Any]
 _OF_A_MODEL = ("model_metadata", "evidence", "external_records", "tags", "corrections")
 """What a model takes along; what was allowed or examined here is for each hub to say anew."""
-
-_CHUNK = 500
 
 
 def _shape(*tables: Table) -> tuple[frozenset[str], frozenset[str]]:
@@ -52,8 +50,7 @@ class Transfer:
 
     def models(self, model_ids: Sequence[int]) -> Iterator[Row]:
         """Each model with its own rows, its files and their contents under the names of the tables."""
-        for start in range(0, len(model_ids), _CHUNK):
-            some = model_ids[start : start + _CHUNK]
+        for some in chunks(model_ids):
             with self._database.read() as connection:
                 rows = _rows(connection, schema.models, schema.models.c.id.in_(some))
                 files = self._files(connection, some)
@@ -86,8 +83,8 @@ class Transfer:
         c = schema.models.c
         found: dict[str, int] = {}
         with self._database.read() as connection:
-            for start in range(0, len(wanted), _CHUNK):
-                query = select(c.file_hash, c.id).where(c.file_hash.in_(wanted[start : start + _CHUNK]))
+            for some in chunks(wanted):
+                query = select(c.file_hash, c.id).where(c.file_hash.in_(some))
                 found |= {row[0]: row[1] for row in connection.execute(query)}
         return found
 

@@ -1,15 +1,13 @@
 """Deleted models: rows marked, brought back, and at last forgotten."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from modelhub.core.types import Sha256
-from modelhub.store.engine import Database, now
-
-_CHUNK = 500
+from modelhub.store.engine import Database, chunks, now
 
 
 class Deleted(NamedTuple):
@@ -81,7 +79,7 @@ class Trash:
         """Places where a scan left a link to one of these contents: the path, and the SHA-256."""
         found: list[tuple[str, str]] = []
         with self._database.read() as connection:
-            for some in _chunks(sorted(set(digests))):
+            for some in chunks(sorted(set(digests))):
                 marks = ", ".join("?" * len(some))
                 query = (
                     "SELECT path_bytes, sha256 FROM found_files WHERE present AND adopted = 'symlink'"
@@ -118,8 +116,3 @@ def _remember(connection: Connection, model_ids: Iterable[int]) -> None:
     rows = [(one,) for one in set(model_ids)]
     if rows:
         connection.exec_driver_sql("INSERT INTO doomed VALUES (?)", rows)
-
-
-def _chunks(values: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(values), _CHUNK):
-        yield values[start : start + _CHUNK]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from modelhub.store.engine import Database, now
+from modelhub.store.engine import Database, chunks, now
 
 
 class KnownVolume(NamedTuple):
@@ -50,11 +50,10 @@ class VolumeRecords:
         keys = [os.fsencode(path) for path in paths]
         found: dict[str, str] = {}
         with self._database.read() as connection:
-            for start in range(0, len(keys), 500):
-                some = tuple(keys[start : start + 500])
+            for some in chunks(keys):
                 marks = ", ".join("?" * len(some))
                 query = f"SELECT path_bytes, volume FROM found_files WHERE path_bytes IN ({marks})"
-                found |= {os.fsdecode(row[0]): row[1] for row in connection.exec_driver_sql(query, some)}
+                found |= {os.fsdecode(row[0]): row[1] for row in connection.exec_driver_sql(query, tuple(some))}
         return found
 
     def seen(self, volumes: Sequence[tuple[str, str, str, str, int]]) -> None:
