@@ -35,3 +35,4 @@ clean:
 
 docs: $(VENV)/.made  ## the pages that are made from the program itself
 	$(BIN)/modelhub doctor --page > docs/troubleshooting.md
+	$(BIN)/python docs/pages.py

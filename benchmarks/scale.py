@@ -11,12 +11,14 @@ from typing import Any
 
 from benchmarks.measure import best, verdict, workplace
 from modelhub.core import config
+from modelhub.core.query import parse
 from modelhub.core.types import ModelFilter
 from modelhub.services.hub import Hub, open_hub
 from modelhub.services.search import Narrowing
 from modelhub.services.verify import Scope
 from modelhub.store.engine import Database
 from modelhub.store.transfer import Row, Transfer
+from modelhub.tui.entries import Entry
 
 LARGE, HUGE = 100_000, 1_000_000
 AT_ONCE = 2000
@@ -110,9 +112,9 @@ def main() -> bool:
         kept &= verdict("import, executemany/ours", raw / ours, ">= 0.4", kept=raw / ours >= 0.4)
         del told
 
-        narrowing = Narrowing[tuple[str, str]](lambda row: row)
-        narrowing.take([(one.filename.casefold(), one.type) for one in hub.models.listed()])
-        slow = per_letter(lambda word: narrowing.fit([word, ""]))
+        narrowing = Narrowing[Entry]()
+        narrowing.take([Entry(one) for one in hub.models.listed()])
+        slow = per_letter(lambda word: narrowing.fit(parse(word)))
         kept &= verdict(f"filter on {LARGE} rows, slowest letter, ms", slow, "<= 15", kept=slow <= 15)
         counted = best(hub.models.statistics) * 1000
         scope = Scope(part=(1, 1000), quick=True)

@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("modelhub.cli.listing:show", "Show everything about one model."),
     "set": ("modelhub.cli.listing:set_fields", "Correct a model by hand, tag it, note something."),
     "reclassify": ("modelhub.cli.listing:reclassify", "Judge models again by the rules in force."),
+    "hash": ("modelhub.cli.listing:hash_files", "Write a .sha256 file beside each file of a model."),
     "lookup": ("modelhub.cli.listing:lookup", "Ask model sites what they know, by hash."),
     "evaluate": ("modelhub.cli.evaluating:evaluate", "Measure the rules on models whose labels are known."),
     "corrections": ("modelhub.cli.evaluating:corrections", "List what was set by hand, and export it as headers."),

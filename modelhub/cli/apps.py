@@ -13,6 +13,7 @@ from modelhub.cli.app import HubGroup, Session
 from modelhub.core.apps import App
 from modelhub.core.errors import Conflict, from_os_error
 from modelhub.core.names import printable
+from modelhub.core.plain import plain
 from modelhub.services import mapping as mappings
 from modelhub.services import running
 from modelhub.services.detect import Detected, Detection
@@ -178,7 +179,7 @@ def mapping() -> None:
 def export_mapping(session: Session, file: str) -> int:
     """Write all targets, their folders, filters and rules to FILE as JSON; to standard output without one."""
     with open_hub(output.settings(session)) as hub:
-        text = json.dumps(output.plain(mappings.exported(hub.targets)), indent=2) + "\n"
+        text = json.dumps(plain(mappings.exported(hub.targets)), indent=2) + "\n"
     if file == "-":
         sys.stdout.write(text)
         return 0

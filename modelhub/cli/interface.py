@@ -12,6 +12,8 @@ from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.services.demo import Demo, make_demo
 from modelhub.services.hub import open_hub
 
+_DEMO = "modelhub-demo"
+
 
 @click.command(cls=HubCommand)
 @click.pass_obj
@@ -22,16 +24,23 @@ def tui(session: Session) -> int:
     from modelhub.tui.app import run  # noqa: PLC0415  (only this command needs Textual)
 
     with open_hub(output.settings(session)) as hub:
-        run(hub)
+        wanted = run(hub)
+    if wanted == "demo":
+        _make_and_show(session, _DEMO, tables=False)
     return 0
 
 
 @click.command(cls=HubCommand)
-@click.argument("folder", default="modelhub-demo", metavar="[DIR]")
+@click.argument("folder", default=_DEMO, metavar="[DIR]")
 @click.option("--tables", is_flag=True, help="Print tables at the end, also on a terminal.")
 @click.pass_obj
 def demo(session: Session, folder: str, tables: bool) -> int:
     """Build about sixty sample models in DIR, scan and deploy them, and show the result."""
+    _make_and_show(session, folder, tables=tables)
+    return 0
+
+
+def _make_and_show(session: Session, folder: str, *, tables: bool) -> None:
     task = make_demo(Path(folder).absolute())
     made, _ = output.follow(task, session, lambda _: None)
     if session.json:
@@ -44,7 +53,6 @@ def demo(session: Session, folder: str, tables: bool) -> int:
         _step(session, *hub, "targets", "enable", app, "--path", place)
     _step(session, *hub, "deploy")
     _show(session, made, tables=tables)
-    return 0
 
 
 def _show(session: Session, made: Demo, *, tables: bool) -> None:

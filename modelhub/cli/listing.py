@@ -8,6 +8,7 @@ import click
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
 from modelhub.cli.trusting import told
+from modelhub.core.plain import plain
 from modelhub.core.types import SORT_KEYS, External, Model, ModelFilter
 from modelhub.services.hub import open_hub
 from modelhub.services.judge import Judge
@@ -62,7 +63,12 @@ def made_filter(min_size: str | None, max_size: str | None, **fields: Any) -> Mo
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many.")
 @click.pass_obj
 def list_models(session: Session, /, sort: str, limit: int | None, **fields: Any) -> int:
-    """List models, all or those whose name, type, base, triggers or tag hold TEXT."""
+    """List models, all or those that fit TEXT: words, and terms such as type:lora size:>2G is:deployed.
+
+    A word is looked for in name, type, base, sub-type, tags and trigger words. All must fit; a,b means either, a minus
+    before a term (write -- first) means not, = asks for the whole value: type:=lora. Fields: type, base, sub, name,
+    tag, trigger, quant, format, category, can, license, size, sure, is.
+    """
     wanted = made_filter(**fields)
     with open_hub(output.settings(session), create=False) as hub:
         models = hub.models.find(wanted, sort=sort, limit=limit)
@@ -118,7 +124,7 @@ def show(session: Session, model: str) -> int:
 
 
 def _details_json(details: ModelDetails) -> dict[str, Any]:
-    fields: dict[str, Any] = output.plain(details.model)
+    fields: dict[str, Any] = plain(details.model)
     return fields | {
         "path": details.path,
         "files": details.files,
@@ -210,6 +216,7 @@ def _adapter(model: Model) -> str:
 @click.option("--tag", "add_tags", multiple=True, help="Add a tag (may be repeated).")
 @click.option("--untag", "remove_tags", multiple=True, help="Remove a tag (may be repeated).")
 @click.option("--note", help="A note of yours; '' removes it.")
+@click.option("--name", default="", help="Another name; links are called by it from the next deployment on.")
 @click.option("--dry-run", is_flag=True, help="Show what the model would be; change nothing.")
 @click.pass_obj
 def set_fields(
@@ -222,16 +229,17 @@ def set_fields(
     add_tags: Sequence[str],
     remove_tags: Sequence[str],
     note: str | None,
+    name: str,
     dry_run: bool,
 ) -> int:
     """Correct MODEL by hand. What is set here outlives every reclassification."""
     given = {"type": kind, "sub_type": sub_type, "base": base}
     fields = {name: value for name, value in given.items() if value is not None} | _levels(category)
-    if not fields and not add_tags and not remove_tags and note is None:
+    if not fields and not add_tags and not remove_tags and note is None and not name:
         raise click.UsageError("Nothing to set; see --help.")
     with open_hub(output.settings(session), create=False) as hub:
         changed = hub.models.correct(
-            model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note, dry_run=dry_run
+            model, fields=fields, add_tags=add_tags, remove_tags=remove_tags, notes=note, name=name, dry_run=dry_run
         )
     if session.json:
         output.write_json(changed)
@@ -278,6 +286,24 @@ def reclassify(session: Session, models: Sequence[str], everything: bool, stale:
         judged = output.count(value.models, "model")
         output.line(f"{judged} judged, {value.changed} {would}, {value.unreachable} could not be reached.")
     return output.WITH_PROBLEMS if problems else 0
+
+
+@click.command(cls=HubCommand, name="hash")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--all", "everything", is_flag=True, help="Every model.")
+@click.option("--dry-run", is_flag=True, help="Count what would be written.")
+@click.pass_obj
+def hash_files(session: Session, models: Sequence[str], everything: bool, dry_run: bool) -> int:
+    """Write NAME.sha256 beside each file of MODELs, where scans found it; `sha256sum -c` proves the file by it."""
+    if bool(models) == everything:
+        raise click.UsageError("Name models, or use --all.")
+    with open_hub(output.settings(session), create=False) as hub:
+        chosen = hub.models.find(ModelFilter()) if everything else [hub.models.resolve(name) for name in models]
+        done, problems = output.follow(hub.hash_files.write(chosen, dry_run=dry_run), session, output.say_problem)
+    told = f"{output.count(done.written, 'hash file')} {'would be ' if dry_run else ''}written, {done.there} there."
+    if done.nowhere:
+        told += f" {output.count(done.nowhere, 'model')} with no file where scans found it."
+    return output.finish(session, done, told, problems)
 
 
 @click.command(cls=HubCommand)

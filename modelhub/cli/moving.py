@@ -1,15 +1,12 @@
 """backup, restore, export, import, merge, move: a hub kept, shared and carried elsewhere."""
 
-import csv
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import click
-import yaml
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
@@ -19,11 +16,9 @@ from modelhub.core.names import printable
 from modelhub.core.places import HubPlaces, expand
 from modelhub.files import sealing
 from modelhub.services import backup as backups
-from modelhub.services import moving
+from modelhub.services import inventory, moving
 from modelhub.services.bundles import KEY_FILE
 from modelhub.services.hub import open_hub
-from modelhub.services.selecting import inventory_entry
-from modelhub.store.engine import now
 
 
 @click.group(cls=HubGroup, invoke_without_command=True)
@@ -93,7 +88,7 @@ def restore(session: Session, wanted: str, dry_run: bool) -> int:
 @click.command(cls=HubCommand)
 @filter_options
 @click.option("--to", "target", metavar="FILE", default="-", help="Where to write (default: standard output).")
-@click.option("--as", "form", type=click.Choice(("csv", "json", "yaml")), help="Its form (default: by its ending).")
+@click.option("--as", "form", type=click.Choice(inventory.FORMS), help="Its form (default: by its ending).")
 @click.option("--bundle", metavar="DIR", help="Write the files and all that is known of them into DIR.")
 @click.option("--recipient", "recipients", multiple=True, help="Encrypt the bundle for this age or SSH public key.")
 @click.option("--passphrase-file", metavar="FILE", help="Encrypt the bundle with the passphrase in FILE.")
@@ -103,7 +98,7 @@ def export(
     session: Session,
     /,
     target: str,
-    form: str | None,
+    form: inventory.Form | None,
     bundle: str | None,
     recipients: Sequence[str],
     passphrase_file: str | None,
@@ -125,49 +120,15 @@ def export(
             )
             also = f", {done.there} were there" if done.there else ""
             return output.finish(session, done, f"{told} {'would be ' if dry_run else ''}written{also}.", problems)
-        rows = [inventory_entry(model) for model in models]
-    if session.json:
-        output.write_json({"models": rows} if target == "-" else {"written": expand(target), "models": len(rows)})
-        if target == "-":
-            return 0
-    kind = form or {".json": "json", ".yml": "yaml", ".yaml": "yaml"}.get(Path(target).suffix.lower(), "csv")
-    _write(target, kind, rows)
+    if session.json and target == "-":
+        output.write_json({"models": [inventory.entry(model) for model in models]})
+    elif target == "-":
+        inventory.write(sys.stdout, form or "csv", models)
+    else:
+        inventory.save(target, form or inventory.form_of(target), models)
+        if session.json:
+            output.write_json({"written": expand(target), "models": len(models)})
     return 0
-
-
-def _write(target: str, kind: str, rows: Sequence[dict[str, Any]]) -> None:
-    if target == "-":
-        _write_list(sys.stdout, kind, rows)
-    else:
-        with Path(expand(target)).open("w", encoding="utf-8", newline="") as stream:
-            _write_list(stream, kind, rows)
-
-
-def _write_list(stream: TextIO, kind: str, rows: Sequence[dict[str, Any]]) -> None:
-    if kind == "csv":
-        _write_csv(stream, rows)
-    elif kind == "json":
-        json.dump({"models": output.plain(rows)}, stream, indent=2)
-        stream.write("\n")
-    else:
-        head = {"schema_version": 1, "updated": now()}
-        yaml.safe_dump(head | {"models": output.plain(rows)}, stream, sort_keys=False, allow_unicode=True)
-
-
-def _write_csv(stream: Any, rows: Sequence[dict[str, Any]]) -> None:
-    """One line for each model; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
-    columns = list(dict.fromkeys(key for row in rows for key in row)) or ["name"]
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    for row in rows:
-        writer.writerow([_cell(row.get(column, "")) for column in columns])
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        value = next(iter(value.values()), "")
-    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else printable(str(value))
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") and not isinstance(value, int | float) else text
 
 
 @click.command(cls=HubCommand, name="import")

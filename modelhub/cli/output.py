@@ -1,12 +1,10 @@
 """How results are said: tables and bars for people, JSON for programs. Results go to stdout, the rest to stderr."""
 
-import base64
-import dataclasses
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import click
@@ -15,7 +13,8 @@ from modelhub.cli.app import Session
 from modelhub.core import config, names
 from modelhub.core.config import Settings
 from modelhub.core.events import TROUBLE, Event, FileSeen, Problem, Progress, Result, Task
-from modelhub.core.names import human_size, is_utf8, printable, storable
+from modelhub.core.names import human_size, printable
+from modelhub.core.plain import plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -31,29 +30,6 @@ _NOT_CUT = 24
 
 def settings(session: Session) -> Settings:
     return config.load(os.environ, hub=session.hub, config=session.config)
-
-
-def plain(value: Any) -> Any:
-    """A frozen value as JSON types. Text that is not UTF-8 gets a companion `<key>_b64` with the exact bytes."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        kind = getattr(type(value), "kind", None)
-        return plain({"kind": kind} | fields if kind else fields)
-    if isinstance(value, Mapping):
-        made: dict[str, Any] = {}
-        for key, item in value.items():
-            made[storable(str(key))] = plain(item)
-            if isinstance(item, str) and not is_utf8(item):
-                made[f"{key}_b64"] = base64.b64encode(os.fsencode(item)).decode("ascii")
-        return made
-    if isinstance(value, str | bytes):
-        return storable(value if isinstance(value, str) else value.decode("utf-8", "surrogateescape"))
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        kind = getattr(value, "kind", None)
-        return plain({"kind": kind} | value._asdict() if kind else value._asdict())
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    return value if isinstance(value, int | float | bool | None) else storable(str(value))
 
 
 def write_json(value: Any) -> None:

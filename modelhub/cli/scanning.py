@@ -14,6 +14,7 @@ from modelhub.core.config import Settings
 from modelhub.core.errors import ModelHubError, NotFound
 from modelhub.core.events import Event, FileSeen
 from modelhub.core.places import HubPlaces, user_rules
+from modelhub.core.plain import plain
 from modelhub.core.types import ADOPT_MODES, Adopt, Classified, Evidence, Model, ModelFilter
 from modelhub.services.hub import Hub, open_hub, preview_hub
 from modelhub.services.judge import Judge, model_files, require_exists
@@ -267,7 +268,7 @@ def explain(session: Session, model: str) -> int:
 
 
 def model_fields(model: Model) -> dict[str, Any]:
-    fields: dict[str, Any] = output.plain(model)
+    fields: dict[str, Any] = plain(model)
     return fields
 
 

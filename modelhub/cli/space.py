@@ -8,6 +8,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
+from modelhub.core.plain import plain
 from modelhub.services.duplicates import Group, Relatives, foreseen
 from modelhub.services.hub import Hub, open_hub
 from modelhub.services.judge import require_exists
@@ -58,7 +59,7 @@ def duplicates(
         if link and not dry_run and groups and _agreed(session, done.freed, yes=yes):
             done, problems = output.follow(hub.duplicates.link(groups, way), session, output.say_problem)
     if session.json:
-        output.write_json(output.result_line(done) | {"duplicates": output.plain(groups)})
+        output.write_json(output.result_line(done) | {"duplicates": plain(groups)})
     elif not session.quiet:
         output.line(_told(done.files, len(groups), done.freed, done=not done.dry_run))
     return output.WITH_PROBLEMS if problems else 0

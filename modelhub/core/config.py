@@ -49,6 +49,8 @@ class Settings:
     verify_days: int
     backups_kept: int
     launch_files: tuple[str, ...]
+    page_size: int
+    keys: tuple[str, ...]
     virus_scan: str
     trusted_sources: tuple[str, ...]
     trusted_signers: tuple[str, ...]
@@ -98,6 +100,8 @@ def _settings(root: Path, layers: "_Layers") -> Settings:
         verify_days=layers.count("verify.remind_days"),
         backups_kept=layers.count("backup.keep"),
         launch_files=layers.words("uses.launch_files"),
+        page_size=max(1, layers.count("interface.page_size")),
+        keys=layers.words("interface.keys"),
         virus_scan=str(values["security.virus_scan"]),
         trusted_sources=layers.words("security.trusted_sources"),
         trusted_signers=layers.words("security.trusted_signers"),

@@ -252,7 +252,10 @@ class Model:
 
 
 class Listed(NamedTuple):
-    """As much of a model as a table shows. `size` in bytes, `confidence` 0-1; `civitai`: it has data from there."""
+    """As much of a model as a table shows and a filter asks for; there may be a hundred thousand.
+
+    `size` in bytes, `confidence` 0-1; `civitai`: it has data from there; `tags` are parted by TAGS_PARTED.
+    """
 
     id: int
     filename: str
@@ -269,11 +272,29 @@ class Listed(NamedTuple):
     triggers: str
     civitai: bool
     offline: bool
+    format: str
+    category: str
+    capabilities: str
+    license: str
+    by_hand: bool
+    deployed: bool
+    duplicate: bool
+
+    @property
+    def condition(self) -> str:
+        """In one word, whether it can be used: its state, or offline or missing."""
+        return "offline" if self.offline else "missing" if self.missing else self.state
+
+
+TAGS_PARTED = "\x1f"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFilter:
-    """Which models are wanted. Empty fields do not filter; several values of a field mean "any of"."""
+    """Which models are wanted. Empty fields do not filter; several values of a field mean "any of".
+
+    `text` is in the language of `core.query`.
+    """
 
     text: str = ""
     types: tuple[str, ...] = ()

@@ -212,6 +212,10 @@ class Deployment:
             plan, Count(made=list(plan.links), removed=len(plan.removals), configs=len(plan.configs)), dry_run=True
         )
 
+    def saved(self) -> int:
+        """Bytes that copies would take where links stand now."""
+        return self._targets.saved()
+
     def status(self) -> list[TargetStatus]:
         """Deployed against available, by looking at every recorded link."""
         models = [model for model in self._library.deployables() if model.state == "ok" and not model.missing]

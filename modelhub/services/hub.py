@@ -32,6 +32,7 @@ from modelhub.services.checkup import Checkup
 from modelhub.services.deploy import Deployment
 from modelhub.services.drives import Drives
 from modelhub.services.duplicates import Duplicates
+from modelhub.services.hashfiles import HashFiles
 from modelhub.services.judge import Judge, require_exists
 from modelhub.services.library import Models
 from modelhub.services.logbook import Logbook
@@ -89,6 +90,8 @@ class Hub:
     verifier: Verifier
     logbook: Logbook
     repairer: Repairer
+    hash_files: HashFiles
+    memory: Meta
     rules: RuleDesk
     lookup: Lookup
     judge: Judge
@@ -154,7 +157,8 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         Database(places.library, wal=not network),
         Database(places.rules, wal=not network),
     )
-    moved = Meta(library_database).get(MOVED_TO)
+    meta = Meta(library_database)
+    moved = meta.get(MOVED_TO)
     if moved:
         raise Conflict(f"This hub was moved to {printable(moved)}.", hint=f"Use --hub {printable(moved)}.")
     rules = Rules(rules_database)
@@ -168,13 +172,12 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
     )
     external = ExternalRecords(library_database)
     journal, trash = Journal(library_database), Trash(library_database)
-    audit = Audit(AuditLog(places.audit), Meta(library_database))
+    audit = Audit(AuditLog(places.audit), meta)
     models = Models(library, found_files, targets, Blobs(places), judge, external, journal, audit)
     desk = TargetDesk(targets, models, (user_apps(os.environ), places.own_apps), str(places.deployed))
     application = Application(places, targets, journal, running.registry, audit)
     drives = Drives(VolumeRecords(library_database), Volumes())
     drives.refresh()
-    meta = Meta(library_database)
     bundles = Bundles(places, models, Transfer(library_database), audit)
     uses = Uses(desk, trash, Blobs(places), settings.launch_files)
     deployment = Deployment(library, targets, models, desk, judge, application, str(places.root))
@@ -218,6 +221,8 @@ def open_hub(settings: Settings, *, create: bool = True) -> Hub:
         verifier=verifier,
         repairer=Repairer(places, library, found_files, audit, logbook),
         logbook=logbook,
+        hash_files=HashFiles(contents, Blobs(places), audit),
+        memory=meta,
         rules=RuleDesk(rules, judge, places.own_rules),
         lookup=Lookup(settings, models, library, external, judge),
         judge=judge,

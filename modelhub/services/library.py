@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from modelhub.core.deployment import JournalStep, Placed
 from modelhub.core.errors import InvalidInput, ModelHubError
@@ -34,6 +35,9 @@ from modelhub.store.verdicts import CORRECTABLE
 
 _CHUNK = 200
 _LONGEST_WORD = 100
+_LONGEST_ENDING = 13
+_MAX_NAME = 255
+"""Bytes that file systems take for one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,21 @@ class ModelDetails:
     corrections: Mapping[str, str]
     metadata: tuple[tuple[str, str, str], ...]
     external: tuple[External, ...]
+
+
+def _renamed(before: str, name: str) -> str:
+    """The new file name; raises InvalidInput for what cannot be one."""
+    ending = PurePath(before).suffix
+    known = len(ending) <= _LONGEST_ENDING and ending[1:].isalnum() and not ending[1:].isdecimal()
+    wanted = name.strip(" ")
+    if known and not wanted.lower().endswith(ending.lower()):
+        wanted += ending
+    if wanted != printable(wanted) or "/" in wanted or wanted.startswith(".") or len(os.fsencode(wanted)) > _MAX_NAME:
+        raise InvalidInput(
+            f"{printable(name)[:_LONGEST_WORD]!r} is no name for a model.",
+            hint=f"Give up to {_MAX_NAME} bytes of visible characters, without / and no dot first.",
+        )
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +126,16 @@ class Models:
     def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
         return self._library.find(wanted, sort=sort, limit=limit)
 
-    def listed(self, *, limit: int | None = None) -> list[Listed]:
-        """Every model by name with as much as a table shows; made for a hundred thousand of them."""
-        return self._library.listed(limit=limit)
+    def of_ids(self, ids: Sequence[int]) -> list[Model]:
+        """These models, in the order of their ids; those that are gone are left out."""
+        return self._library.of_ids(ids)
+
+    def listed(self, *, limit: int | None = None, after: int = 0) -> list[Listed]:
+        """Every model by name with as much as a table shows; made for a hundred thousand of them.
+
+        `after` leaves out those whose id is not above it.
+        """
+        return self._library.listed(limit=limit, after=after)
 
     def count(self, wanted: ModelFilter) -> int:
         return self._library.count(wanted)
@@ -162,6 +188,10 @@ class Models:
         names = self._judge.book.types
         return [TypeCount(kind, names.get(kind, kind), models, models / total, size) for kind, models, size in rows]
 
+    def base_statistics(self) -> list[tuple[str, int, int]]:
+        """Base (empty: none is known), number of models and their bytes, most numerous first."""
+        return self._library.statistics("base")
+
     def correct(
         self,
         text: str,
@@ -170,10 +200,12 @@ class Models:
         add_tags: Sequence[str] = (),
         remove_tags: Sequence[str] = (),
         notes: str | None = None,
+        name: str = "",
         dry_run: bool = False,
     ) -> Model:
-        """Set type, sub-type or base by hand (an empty value lifts the correction), tags and notes.
+        """Set type, sub-type or base by hand (an empty value lifts the correction), tags, notes, the name.
 
+        A name without a file's ending keeps the one it had; links are called by it from the next deployment on.
         A dry run gives the model as it would be; a lifted correction shows the value that stands now.
         """
         model = self._library.resolve(text)
@@ -189,9 +221,11 @@ class Models:
         kind = fields.get("type")
         if kind and kind not in self._judge.book.types:
             raise InvalidInput(f"{printable(kind)!r} is no model type.", hint="`modelhub types` lists them.")
+        filename = _renamed(model.filename, name) if name else model.filename
         if dry_run:
             return replace(
                 model,
+                filename=filename,
                 type=kind or model.type,
                 base=fields.get("base") or model.base,
                 sub_type=fields.get("sub_type") or model.sub_type,
@@ -204,13 +238,15 @@ class Models:
             "fields": {field: had.get(field, "") for field in fields},
             "tags": list(model.tags),
             "notes": model.notes,
+            "name": model.filename,
         }
-        self._audit.note("set", model=model.sha256, fields=fields, tags=[*add_tags], untags=[*remove_tags], notes=notes)
+        change = {"fields": fields, "tags": [*add_tags], "untags": [*remove_tags], "notes": notes, "name": name}
+        self._audit.note("set", model=model.sha256, **change)
         run = self._journal.begin("set")
         step = JournalStep("set", model.filename, sha256=model.sha256, before=json.dumps(before).encode(),
                            model_id=model.id)  # fmt: skip
         self._journal.note(run, [step])
-        self._set(model, fields, add_tags, remove_tags, notes)
+        self._set(model, fields, add_tags, remove_tags, notes, filename)
         self._journal.close(run)
         return self._library.resolve(str(model.id))
 
@@ -220,7 +256,7 @@ class Models:
         model = self._library.resolve(str(model_id))
         tags = [str(tag) for tag in told.get("tags", ())]
         gone = [tag for tag in model.tags if tag not in tags]
-        self._set(model, told.get("fields", {}), tags, gone, told.get("notes"))
+        self._set(model, told.get("fields", {}), tags, gone, told.get("notes"), told.get("name", model.filename))
 
     def _set(
         self,
@@ -229,7 +265,10 @@ class Models:
         add_tags: Sequence[str],
         remove_tags: Sequence[str],
         notes: str | None,
+        name: str,
     ) -> None:
+        if name != model.filename:
+            self._library.rename(model.id, name)
         self._library.correct(model.id, fields)
         if "" in fields.values():
             self.judge_again([model])

@@ -10,7 +10,8 @@ from modelhub.apps import naming
 from modelhub.apps.folders import Asked
 from modelhub.core.apps import Rule, Target
 from modelhub.core.deployment import Deployable
-from modelhub.core.types import Model, ModelFilter
+from modelhub.core.types import ModelFilter
+from modelhub.services import inventory
 from modelhub.services.judge import Judge
 from modelhub.store.library import Library
 
@@ -114,21 +115,7 @@ class Selection:
 
     def described(self, model: Deployable) -> dict[str, Any]:
         """A model as an inventory has it."""
-        return inventory_entry(self._library.resolve(model.sha256))
-
-
-def inventory_entry(model: Model) -> dict[str, Any]:
-    """A model as an inventory has it; what is not known is left out."""
-    made: dict[str, Any] = {
-        "name": model.filename, "model_id": naming.hyphened(naming.stem_of(model.filename)), "type": model.type,
-        "base_model": model.base, "sub_type": model.sub_type, "variant": model.variant, "format": model.format,
-        "precision": model.precision, "quantization": model.quantization, "architecture": model.architecture,
-        "parameters": model.parameters, "context_length": model.context_length, "size_bytes": model.size,
-        "hashes": {"sha256": model.sha256}, "license": model.license, "languages": list(model.languages),
-        "category": [level for level in model.category if level], "tags": list(model.tags),
-        "triggers": model.triggers, "capabilities": list(model.capabilities), "notes": model.notes,
-    }  # fmt: skip
-    return {key: value for key, value in made.items() if value not in ("", 0, [])}
+        return inventory.entry(self._library.resolve(model.sha256))
 
 
 def _under(path: str, pattern: str) -> bool:

@@ -2,8 +2,19 @@
 
 import os
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from modelhub.store.engine import Database, now
+from modelhub.core.types import Sha256
+from modelhub.store.engine import Database, chunks, now
+
+
+class Standing(NamedTuple):
+    """A file of a model at a place where a scan found it, and what it was then: `size` in bytes."""
+
+    path: str
+    sha256: Sha256
+    size: int
+    mtime_ns: int
 
 
 class Contents:
@@ -37,6 +48,21 @@ class Contents:
         )
         with self._database.read() as connection:
             return [(row[0], os.fsdecode(row[1])) for row in connection.exec_driver_sql(query) if row[0]]
+
+    def places(self, model_ids: Sequence[int]) -> dict[int, list[Standing]]:
+        """Where each model's files stand, as far as scans found them at places of the user's; companions left out."""
+        found: dict[int, list[Standing]] = {}
+        with self._database.read() as connection:
+            for some in chunks(model_ids):
+                query = (
+                    "SELECT f.model_id, p.path_bytes, p.sha256, p.size, p.mtime_ns"
+                    " FROM model_files f JOIN found_files p"
+                    f" ON p.sha256 = f.sha256 WHERE f.model_id IN ({', '.join('?' * len(some))}) AND p.present"
+                    " AND f.role <> 'companion' ORDER BY p.path_bytes"
+                )
+                for model_id, path, *stood in connection.exec_driver_sql(query, tuple(some)):
+                    found.setdefault(model_id, []).append(Standing(os.fsdecode(path), *stood))
+        return found
 
     def tensor_hashes(self) -> dict[str, str]:
         """The SHA-256 of the tensors alone, by content, as far as it is known."""

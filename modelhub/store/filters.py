@@ -1,8 +1,13 @@
 """Which rows of `models` are meant: a filter's conditions, and the ways to name one model."""
 
-from sqlalchemy import ColumnElement, exists, func, or_
+import operator
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from sqlalchemy import ColumnElement, exists, func, literal_column, or_
 
 from modelhub.core.names import storable
+from modelhub.core.query import REVIEW_BELOW, Term, parse
 from modelhub.core.types import ModelFilter
 from modelhub.store import schema
 
@@ -25,15 +30,94 @@ def ways_to_name(text: str, *, deleted: bool = False) -> list[ColumnElement[bool
 _SUFFIXES = (".safetensors", ".sft", ".ckpt", ".pt", ".pth", ".bin", ".gguf", ".onnx")
 
 
-def conditions_of(wanted: ModelFilter, indexed: ColumnElement[bool] | None = None) -> list[ColumnElement[bool]]:
-    """A filter as conditions; `indexed` says that a model has the text, where an index can tell that quickly."""
+Indexed: TypeAlias = Callable[[str], ColumnElement[bool] | None]
+"""That a model holds a word, where an index can tell that quickly."""
+
+IS_DUPLICATE = (
+    "id IN (SELECT f.model_id FROM model_files f JOIN found_files p ON p.sha256 = f.sha256 JOIN blobs b"
+    " ON b.sha256 = f.sha256 WHERE p.present AND b.stored AND f.role <> 'companion'"
+    " AND p.adopted IN ('copy', 'reference', 'reflink'))"
+)
+"""That a file of its own lies beside the one in the store."""
+
+_EVERYWHERE = ("name", "type", "base", "sub", "trigger", "tag")
+_TEXTS: dict[str, ColumnElement[str]] = {
+    "name": _M.filename, "type": _M.primary_type, "base": _M.base, "sub": _M.sub_type,
+    "trigger": func.coalesce(_M.triggers, ""), "format": _M.file_format, "license": _M.license,
+    "can": _M.capabilities,
+}  # fmt: skip
+_LEVELS = (_M.category_primary, _M.category_secondary, _M.category_specialization)
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+}  # fmt: skip
+
+
+def _asked(term: Term, indexed: Indexed) -> ColumnElement[bool]:
+    """A term of the language as a condition."""
+    if term.field in ("size", "sure"):
+        column = _M.file_size if term.field == "size" else _M.confidence
+        found: ColumnElement[bool] = _COMPARE[term.operator](column, term.number)
+    elif term.field == "is":
+        found = or_(*(_STATES[value]() for value in term.values))
+    else:
+        found = or_(*(_holds(term, storable(value), indexed) for value in term.values))
+    return ~found if term.negated else found
+
+
+def _holds(term: Term, value: str, indexed: Indexed) -> ColumnElement[bool]:
+    def fits(text: ColumnElement[str]) -> ColumnElement[bool]:
+        folded = func.casefold(text)
+        return folded == value if term.operator == "is" else func.instr(folded, value) > 0
+
+    def field(name: str) -> ColumnElement[bool]:
+        if name == "tag":
+            return _tagged(fits(schema.tags.c.tag))
+        if name == "quant":
+            return or_(fits(func.coalesce(_M.quantization, "")), fits(func.coalesce(_M.precision, "")))
+        if name == "category":
+            return or_(*(fits(level) for level in _LEVELS))
+        return fits(_TEXTS[name])
+
+    if term.field:
+        return field(term.field)
+    quickly = indexed(value)
+    return or_(*(field(name) for name in _EVERYWHERE)) if quickly is None else or_(quickly, field("tag"))
+
+
+def _review() -> ColumnElement[bool]:
+    unsure = (_M.confidence < REVIEW_BELOW) | (_M.primary_type == "unknown")
+    return unsure & (_M.classification_method != "manual")
+
+
+def _deployed() -> ColumnElement[bool]:
+    links = schema.deploy_links.c
+    return exists().where(links.model_id == _M.id, links.is_deployed == 1)
+
+
+IS_LISTED = (
+    "id IN (SELECT model_id FROM external_records WHERE source = 'civitai' AND found"
+    " UNION SELECT model_id FROM model_metadata WHERE metadata_type = 'civitai'"
+    " UNION SELECT model_id FROM model_files WHERE relative_path LIKE '%.civitai.info')"
+)
+_STATES: dict[str, Callable[[], ColumnElement[bool]]] = {
+    "deployed": _deployed,
+    "duplicate": lambda: literal_column(f"models.{IS_DUPLICATE}"),
+    "review": _review,
+    "unknown": lambda: _M.primary_type == "unknown",
+    "corrected": lambda: _M.classification_method == "manual",
+    "listed": lambda: literal_column(f"models.{IS_LISTED}"),
+    "missing": lambda: (_M.missing == 1) & (_M.offline == 0),
+    "offline": lambda: _M.offline == 1,
+    "ok": lambda: (_M.state == "ok") & (_M.missing == 0) & (_M.offline == 0),
+    "broken": lambda: _M.state == "broken",
+    "unsafe": lambda: _M.state == "unsafe",
+}
+
+
+def conditions_of(wanted: ModelFilter, indexed: Indexed = lambda _: None) -> list[ColumnElement[bool]]:
+    """A filter as conditions."""
     conditions: list[ColumnElement[bool]] = [_M.deleted == (1 if wanted.deleted else 0)]
-    if wanted.text:
-        text = storable(wanted.text).casefold()
-        fields = (_M.filename, _M.primary_type, _M.base, _M.sub_type, func.coalesce(_M.triggers, ""))
-        found = (func.instr(func.casefold(field), text) > 0 for field in fields)
-        tagged = _tagged(schema.tags.c.tag == wanted.text)
-        conditions.append(or_(*found, tagged) if indexed is None else indexed)
+    conditions += [_asked(term, indexed) for term in parse(wanted.text)]
     lists = (
         (_M.primary_type, wanted.types), (_M.base, wanted.bases), (_M.sub_type, wanted.sub_types),
         (_M.file_format, wanted.formats), (_M.state, wanted.states),
@@ -60,9 +144,7 @@ def conditions_of(wanted: ModelFilter, indexed: ColumnElement[bool] | None = Non
     if wanted.missing is not None:
         conditions.append(_M.missing == wanted.missing)
     if wanted.deployed is not None:
-        links = schema.deploy_links.c
-        linked = exists().where(links.model_id == _M.id, links.is_deployed == 1)
-        conditions.append(linked if wanted.deployed else ~linked)
+        conditions.append(_deployed() if wanted.deployed else ~_deployed())
     return conditions
 
 

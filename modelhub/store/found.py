@@ -177,7 +177,7 @@ class FoundFiles:
     def holding(self, name: str, files: Iterable[tuple[str, str]]) -> str:
         """The address of a model of this name that these files (name, SHA-256) are a part of; empty if none is."""
         here = {(storable(relative), sha256) for relative, sha256 in files}
-        query = select(_M.id, _M.file_hash).where(_M.filename == storable(name), _M.deleted == 0, _M.state == "ok")
+        query = select(_M.id, _M.file_hash).where(verdicts.called(name), _M.deleted == 0, _M.state == "ok")
         with self._database.read() as connection:
             for row in connection.execute(query).all():
                 if here and here <= needed_files(connection, row.id):

@@ -1,19 +1,16 @@
 """Models in modelhub.db: asked for, corrected, described. Rows in, frozen values out."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, delete, func, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from modelhub.core.deployment import Deployable
 from modelhub.core.errors import Ambiguous, NotFound
 from modelhub.core.names import printable, storable
 from modelhub.core.types import (
-    Candidate,
-    Category,
     Classified,
     Evidence,
     Listed,
@@ -26,18 +23,12 @@ from modelhub.core.types import (
 )
 from modelhub.store import schema
 from modelhub.store.engine import Database, chunks, now
-from modelhub.store.filters import conditions_of, ways_to_name
+from modelhub.store.filters import IS_DUPLICATE, IS_LISTED, conditions_of, ways_to_name
+from modelhub.store.model_rows import MODEL_COLUMNS, models_of
 from modelhub.store.search import SearchIndex
-from modelhub.store.verdicts import CORRECTABLE, classified_values, corrected, store_evidence
+from modelhub.store.verdicts import CORRECTABLE, WAS_NAMED, classified_values, corrected, store_evidence
 
 _M = schema.models.c
-_COLUMNS = (
-    _M.id, _M.file_hash, _M.filename, _M.file_size, _M.primary_type, _M.base, _M.sub_type, _M.variant,
-    _M.confidence, _M.classification_method, _M.file_format, _M.precision, _M.quantization, _M.architecture,
-    _M.parameters, _M.context_length, _M.tensor_count, _M.triggers, _M.state, _M.state_code, _M.state_message,
-    _M.missing, _M.deleted, _M.notes, _M.classified_at, _M.created_at, _M.license, _M.languages, _M.modalities,
-    _M.capabilities, _M.category_primary, _M.category_secondary, _M.category_specialization, _M.offline,
-)  # fmt: skip
 _SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
     "id": (_M.id,),
     "name": (func.casefold(_M.filename), _M.id),
@@ -51,10 +42,13 @@ _SORTS: Mapping[str, tuple[ColumnElement[Any], ...]] = {
 _LISTED = {
     "type": "primary_type", "size": "file_size", "precision": "coalesce(precision, '')",
     "quantization": "coalesce(quantization, '')", "triggers": "coalesce(triggers, '')",
-    "civitai": "id IN (SELECT model_id FROM external_records WHERE source = 'civitai' AND found"
-    " UNION SELECT model_id FROM model_metadata WHERE metadata_type = 'civitai'"
-    " UNION SELECT model_id FROM model_files WHERE relative_path LIKE '%.civitai.info')",
-    "tags": "coalesce((SELECT group_concat(tag, ', ') FROM tags t WHERE t.model_id = m.id), '')",
+    "civitai": IS_LISTED,
+    "tags": "coalesce((SELECT group_concat(tag, char(31)) FROM tags t WHERE t.model_id = m.id), '')",
+    "format": "file_format",
+    "category": "category_primary || ' ' || category_secondary || ' ' || category_specialization",
+    "by_hand": "classification_method = 'manual'",
+    "deployed": "id IN (SELECT model_id FROM deploy_links WHERE is_deployed)",
+    "duplicate": IS_DUPLICATE,
 }  # fmt: skip
 """Columns behind the fields of `Listed`, where they have other names."""
 
@@ -94,20 +88,37 @@ class Library:
         self._index = SearchIndex(database)
 
     def _conditions(self, wanted: ModelFilter) -> list[ColumnElement[bool]]:
-        return conditions_of(wanted, self._index.condition(wanted.text) if wanted.text else None)
+        return conditions_of(wanted, self._index.condition)
 
     def find(self, wanted: ModelFilter, *, sort: str = "id", limit: int | None = None) -> list[Model]:
         """Models that fit, in order; `sort` is one of SORT_KEYS."""
-        query = select(*_COLUMNS).where(*self._conditions(wanted)).order_by(*_SORTS[sort]).limit(limit)
+        query = select(*MODEL_COLUMNS).where(*self._conditions(wanted)).order_by(*_SORTS[sort]).limit(limit)
         with self._database.read() as connection:
-            return _models(connection, connection.execute(query).all())
+            return models_of(connection, connection.execute(query).all())
 
-    def listed(self, *, limit: int | None = None) -> list[Listed]:
-        """Models that are not deleted, by name; plain rows, since there may be a hundred thousand."""
-        columns = [_LISTED.get(name, name) for name in Listed._fields]
-        query = f"SELECT {', '.join(columns)} FROM models m WHERE NOT deleted ORDER BY filename COLLATE NOCASE LIMIT ?"
+    def of_ids(self, ids: Sequence[int]) -> list[Model]:
+        """These models, in the order of their ids; those that are gone are left out."""
+        found: list[Model] = []
         with self._database.read() as connection:
-            cursor = connection.exec_driver_sql(query, (-1 if limit is None else limit,)).cursor
+            for some in chunks(sorted(ids)):
+                rows = connection.execute(
+                    select(*MODEL_COLUMNS).where(_M.id.in_(some), _M.deleted == 0).order_by(_M.id)
+                )
+                found += models_of(connection, rows.all())
+        return found
+
+    def listed(self, *, limit: int | None = None, after: int = 0) -> list[Listed]:
+        """Models that are not deleted, by name; plain rows, since there may be a hundred thousand.
+
+        `after` leaves out those whose id is not above it.
+        """
+        columns = [_LISTED.get(name, name) for name in Listed._fields]
+        query = (
+            f"SELECT {', '.join(columns)} FROM models m WHERE NOT deleted AND id > ?"
+            " ORDER BY filename COLLATE NOCASE LIMIT ?"
+        )
+        with self._database.read() as connection:
+            cursor = connection.exec_driver_sql(query, (after, -1 if limit is None else limit)).cursor
             return [] if cursor is None else [Listed._make(row) for row in cursor.fetchall()]
 
     def deployables(self, model_ids: Sequence[int] | None = None) -> list[Deployable]:
@@ -151,9 +162,9 @@ class Library:
         """
         with self._database.read() as connection:
             for condition in ways_to_name(text, deleted=deleted):
-                rows = connection.execute(select(*_COLUMNS).where(condition).limit(6)).all()
+                rows = connection.execute(select(*MODEL_COLUMNS).where(condition).limit(6)).all()
                 if len(rows) == 1:
-                    return _models(connection, rows)[0]
+                    return models_of(connection, rows)[0]
                 if rows:
                     names = ", ".join(f"{row.id} ({printable(row.filename)})" for row in rows[:5])
                     raise Ambiguous(f"{printable(text)!r} fits several models: {names}.", hint="Use the id.")
@@ -167,8 +178,8 @@ class Library:
     def by_hash(self, digests: Iterable[str]) -> dict[str, Model]:
         wanted = list(digests)
         with self._database.read() as connection:
-            rows = connection.execute(select(*_COLUMNS).where(_M.file_hash.in_(wanted))).all()
-            return {model.sha256: model for model in _models(connection, rows)}
+            rows = connection.execute(select(*MODEL_COLUMNS).where(_M.file_hash.in_(wanted))).all()
+            return {model.sha256: model for model in models_of(connection, rows)}
 
     def files(self, model_id: int) -> list[ModelFile]:
         joined = schema.model_files.join(schema.blobs)
@@ -254,17 +265,17 @@ class Library:
     def corrections(self, model_id: int) -> dict[str, str]:
         c = schema.corrections.c
         with self._database.read() as connection:
-            rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id))
+            rows = connection.execute(select(c.field, c.value).where(c.model_id == model_id, c.field != WAS_NAMED))
             return {row[0]: row[1] for row in rows}
 
-    def statistics(self) -> list[tuple[str, int, int]]:
-        """Type, number of models and their bytes, most numerous first."""
-        number = func.count()
+    def statistics(self, by: Literal["type", "base"] = "type") -> list[tuple[str, int, int]]:
+        """Type or base, number of models and their bytes, most numerous first."""
+        number, group = func.count(), _M.primary_type if by == "type" else _M.base
         query = (
-            select(_M.primary_type, number, func.coalesce(func.sum(_M.file_size), 0))
+            select(group, number, func.coalesce(func.sum(_M.file_size), 0))
             .where(_M.deleted == 0)
-            .group_by(_M.primary_type)
-            .order_by(number.desc(), _M.primary_type)
+            .group_by(group)
+            .order_by(number.desc(), group)
         )
         with self._database.read() as connection:
             return [(row[0], row[1], row[2]) for row in connection.execute(query)]
@@ -296,6 +307,17 @@ class Library:
                     c = schema.corrections.c
                     connection.execute(delete(schema.corrections).where(c.model_id == model_id, c.field == field))
                     connection.execute(update(schema.models).where(_M.id == model_id).values(rules_digest=""))
+
+    def rename(self, model_id: int, name: str) -> None:
+        """Give a model another name; what it was found as is kept, so that scans know it again."""
+        kept = (
+            "INSERT INTO corrections (model_id, field, value, made_at) SELECT id, ?, filename, ? FROM models"
+            " WHERE id = ? ON CONFLICT (model_id, field) DO NOTHING"
+        )
+        with self._database.write() as connection:
+            connection.exec_driver_sql(kept, (WAS_NAMED, now(), model_id))
+            changed = {"filename": storable(name), "updated_at": now()}
+            connection.execute(update(schema.models).where(_M.id == model_id).values(changed))
 
     def annotate(
         self,
@@ -333,68 +355,3 @@ class Library:
         query = select(_M.id).where(or_(_M.rules_digest != rules_digest, func.coalesce(_M.reclassify, "") != ""))
         with self._database.read() as connection:
             return set(connection.execute(query.where(_M.deleted == 0)).scalars())
-
-
-def _models(connection: Connection, rows: Iterable[Any]) -> list[Model]:
-    rows = list(rows)
-    ids = [row.id for row in rows]
-    tags: dict[int, list[str]] = {}
-    query = select(schema.tags.c.model_id, schema.tags.c.tag).order_by(schema.tags.c.tag)
-    if len(ids) <= 500:
-        query = query.where(schema.tags.c.model_id.in_(ids))
-    for model_id, tag in connection.execute(query):
-        tags.setdefault(model_id, []).append(tag)
-    candidates, facts = _told_of_one(connection, ids[0]) if len(ids) == 1 else ((), {})
-    return [_model(row, tuple(tags.get(row.id, ())), candidates, facts) for row in rows]
-
-
-def _told_of_one(connection: Connection, model_id: int) -> tuple[tuple[Candidate, ...], dict[str, Any]]:
-    """What is read for a single model only: its other candidates and the rest of its facts."""
-    query = select(_M.candidates, _M.facts).where(_M.id == model_id)
-    candidates, facts = connection.execute(query).one()
-    listed = tuple(Candidate(str(name), float(sure)) for name, sure in json.loads(candidates))
-    return listed, json.loads(facts) if facts else {}
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(text.split(", ")) if text else ()
-
-
-def _model(row: Any, tags: tuple[str, ...], candidates: tuple[Candidate, ...], facts: Mapping[str, Any]) -> Model:
-    return Model(
-        id=row.id,
-        sha256=Sha256(row.file_hash),
-        filename=row.filename,
-        size=row.file_size,
-        type=row.primary_type,
-        base=row.base,
-        sub_type=row.sub_type,
-        variant=row.variant,
-        confidence=row.confidence,
-        method=row.classification_method,
-        format=row.file_format,
-        precision=row.precision or "",
-        quantization=row.quantization or "",
-        architecture=row.architecture or "",
-        parameters=row.parameters,
-        context_length=row.context_length,
-        tensor_count=row.tensor_count or 0,
-        triggers=row.triggers or "",
-        state=row.state,
-        code=row.state_code,
-        message=row.state_message,
-        missing=bool(row.missing),
-        deleted=bool(row.deleted),
-        notes=row.notes,
-        classified_at=row.classified_at or "",
-        created_at=row.created_at or "",
-        license=row.license,
-        languages=_words(row.languages),
-        modalities=_words(row.modalities),
-        capabilities=_words(row.capabilities),
-        category=Category(row.category_primary, row.category_secondary, row.category_specialization),
-        tags=tags,
-        candidates=candidates,
-        facts=facts,
-        offline=bool(row.offline),
-    )

@@ -112,7 +112,7 @@ def _existing(connection: Connection, entry: Entry) -> tuple[Any, bool]:
     if row is not None or entry.files[0].digests.sha256 == entry.digests.sha256:
         return row, False
     here = {(storable(file.name), file.digests.sha256) for file in entry.files if file.role != "companion"}
-    for row in connection.execute(query.where(_M.filename == storable(entry.name), _M.deleted == 0)).all():
+    for row in connection.execute(query.where(verdicts.called(entry.name), _M.deleted == 0)).all():
         held = needed_files(connection, row.id)
         if row.file_hash in {sha256 for _, sha256 in held}:
             continue  # a model of one file that has the same name
@@ -148,7 +148,7 @@ def needed_files(connection: Connection, model_id: int) -> set[tuple[str, str]]:
 def _follow(connection: Connection, entry: Entry, row: Any, rules_digest: str) -> None:
     """The same model with other files: its id, tags, notes and corrections stay."""
     values = verdicts.classified_values(entry.classified, rules_digest) | verdicts.corrected(connection, row.id)
-    if row.file_hash == entry.files[0].digests.sha256:
+    if row.file_hash == entry.files[0].digests.sha256 and not verdicts.is_renamed(connection, row.id):
         values |= {"filename": storable(entry.name)}
     values |= {"file_hash": entry.digests.sha256, "file_size": entry.digests.size, "updated_at": now()}
     connection.execute(update(schema.models).where(_M.id == row.id).values(values))

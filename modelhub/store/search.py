@@ -18,17 +18,14 @@ class SearchIndex:
         self._database = database
 
     def condition(self, wanted: str) -> ColumnElement[bool] | None:
-        """That a model holds the text in a searched column, or as a tag; None where the index is of no use.
+        """That a model holds the text in a searched column; None where the index is of no use.
 
         Filled when a large library is first searched; from then on triggers keep it.
         """
         if len(wanted) < _LETTERS or not self._is_on():
             return None
         phrase = '"' + storable(wanted).replace('"', '""').replace("\0", "") + '"'
-        hits = text(
-            "SELECT rowid FROM models_search WHERE models_search MATCH :phrase"
-            " UNION SELECT model_id FROM tags WHERE tag = :tag"
-        ).bindparams(phrase=phrase, tag=wanted)
+        hits = text("SELECT rowid FROM models_search WHERE models_search MATCH :phrase").bindparams(phrase=phrase)
         return schema.models.c.id.in_(hits.columns(literal_column("rowid")))
 
     def _is_on(self) -> bool:

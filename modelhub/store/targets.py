@@ -197,6 +197,15 @@ class Targets:
         with self._database.read() as connection:
             return frozenset(os.fsdecode(row[0]) for row in connection.exec_driver_sql(query))
 
+    def saved(self) -> int:
+        """Bytes that copies would take where links of ours stand."""
+        query = (
+            "SELECT coalesce(sum(b.size), 0) FROM deploy_link_files f JOIN deploy_links l ON l.id = f.link_id"
+            " JOIN blobs b ON b.sha256 = f.sha256 WHERE l.is_deployed AND f.how NOT IN ('copy', 'write')"
+        )
+        with self._database.read() as connection:
+            return int(connection.exec_driver_sql(query).scalar_one())
+
     def configs(self, target_id: int) -> dict[str, Written]:
         """The files of a target that we wrote, by path."""
         c = schema.deploy_configs.c

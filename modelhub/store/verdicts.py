@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, insert, or_, select
 
 from modelhub.core.names import storable
 from modelhub.core.types import Classified, Facts, MetaValue
@@ -22,6 +22,22 @@ CORRECTABLE = {
     "specialization": "category_specialization",
 }
 """What can be set by hand, and the column it is in."""
+
+WAS_NAMED = "was_named"
+"""The field of a correction that holds what a renamed model was found as."""
+
+
+def called(name: str) -> ColumnElement[bool]:
+    """That a model is called this, or was before it was renamed."""
+    c = schema.corrections.c
+    renamed = select(c.model_id).where(c.field == WAS_NAMED, c.value == storable(name))
+    return or_(schema.models.c.filename == storable(name), schema.models.c.id.in_(renamed))
+
+
+def is_renamed(connection: Connection, model_id: int) -> bool:
+    c = schema.corrections.c
+    query = select(c.value).where(c.model_id == model_id, c.field == WAS_NAMED)
+    return connection.execute(query).first() is not None
 
 
 def corrected(connection: Connection, model_id: int) -> dict[str, str]:

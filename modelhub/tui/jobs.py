@@ -1,42 +1,64 @@
-"""Long tasks in a thread: each event becomes a message, and cancelling closes the task where it runs."""
+"""Long tasks in threads: what they say is kept here, and cancelling closes a task where it runs."""
 
 import contextvars
 import threading
-from typing import Any
+import time
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Literal, TypeVar
 
 from textual.message import Message
-from textual.widget import Widget
+from textual.message_pump import MessagePump
 
 from modelhub.core.errors import ModelHubError
-from modelhub.core.events import Event, Progress, Result, Task
+from modelhub.core.events import FileSeen, Problem, Progress, Result, Task
+from modelhub.core.names import human_size, printable
 
-
-class Told(Message):
-    """An event of a running task. Progress that was not shown yet gives way to newer progress."""
-
-    def __init__(self, event: Event) -> None:
-        super().__init__()
-        self.event = event
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Told) and isinstance(message.event, Progress) and isinstance(self.event, Progress)
+T = TypeVar("T")
+State = Literal["running", "done", "failed", "stopped"]
+_LOG_LINES = 2000
+_SPEED_SECONDS = 2.0
+"""The time over which speed is measured."""
 
 
 class Ended(Message):
-    """The task is over: with a value, with an error, or cancelled (neither)."""
+    """A job is over."""
 
-    def __init__(self, value: Any = None, error: ModelHubError | None = None) -> None:
+    def __init__(self, job: "Job") -> None:
         super().__init__()
-        self.value = value
-        self.error = error
+        self.job = job
+
+
+def quick(work: Callable[[], T]) -> Task[T]:
+    """A task of one step."""
+    yield Result(work())
 
 
 class Job:
-    """One task and the thread that runs it."""
+    """One task and the thread that makes and runs it. The thread writes, everybody else reads.
 
-    def __init__(self, owner: Widget, task: Task[Any]) -> None:
+    `Ended` is posted to `owner`; `then` is for the result, to be called in the interface's own thread.
+    """
+
+    def __init__(
+        self, owner: MessagePump, title: str, make: Callable[[], Task[Any]], then: Callable[[Any], None] | None = None
+    ) -> None:
+        self.title = title
+        self.then = then
+        self.state: State = "running"
+        self.progress: Progress | None = None
+        self.problems = 0
+        self.logged = 0
+        self.value: Any = None
+        self.error: ModelHubError | None = None
+        self.started = time.monotonic()
+        self.seconds = 0.0
+        self.began = time.strftime("%H:%M:%S")
+        self._log: deque[tuple[str, bool]] = deque(maxlen=_LOG_LINES)
+        self._speeds: deque[tuple[float, int]] = deque()
         self._owner = owner
-        self._task = task
+        self._make = make
         self._cancelled = threading.Event()
         here = contextvars.copy_context()  # so that the task knows by which door it came
         self._thread = threading.Thread(target=here.run, args=(self._run,), daemon=True)
@@ -48,22 +70,110 @@ class Job:
         """Ask the task to stop; it does so at its next event, and cleans up."""
         self._cancelled.set()
 
+    @property
+    def stopping(self) -> bool:
+        return self._cancelled.is_set() and self.state == "running"
+
     def join(self) -> None:
         self._thread.join()
 
+    def log(self, since: int = 0) -> list[tuple[str, bool]]:
+        """Lines said after the first `since`, and whether each is trouble; the oldest ones are forgotten."""
+        lines, total = list(self._log), self.logged
+        return list(islice(lines, max(0, len(lines) - (total - since)), None)) if total > since else []
+
     def _run(self) -> None:
-        value = None
+        state: State = "failed"
+        task: Task[Any] | None = None
         try:
-            for event in self._task:
-                if self._cancelled.is_set():
+            task = self._make()
+            for event in task:
+                self._note(event)
+                if self._cancelled.is_set() and not isinstance(event, Result):
+                    state = "stopped"
                     break
-                if isinstance(event, Result):
-                    value = event.value
-                else:
-                    self._owner.post_message(Told(event))
+            else:
+                state = "done"
         except ModelHubError as error:
-            self._owner.post_message(Ended(error=error))
-        else:
-            self._owner.post_message(Ended(value))
+            self.error = error
+            self._say(f"{error.message} {error.hint}", trouble=True)
         finally:
-            self._task.close()
+            if task is not None:
+                task.close()
+            self.seconds = time.monotonic() - self.started
+            self.state = state
+            self._owner.post_message(Ended(self))
+
+    def _note(self, event: Any) -> None:
+        if isinstance(event, Progress):
+            self.progress = event
+            self._measure(event)
+        elif isinstance(event, Problem):
+            self.problems += 1
+            self._say(f"{event.message} {event.hint}", trouble=True)
+        elif isinstance(event, FileSeen):
+            if event.outcome not in ("known", "skipped"):
+                what = " ".join(word for word in (event.sub_type or event.base, event.type) if word)
+                told = f"{event.outcome:9}  {what}  {event.path}  {event.message}".rstrip()
+                self._say(told, trouble=bool(event.message))
+        elif isinstance(event, Result):
+            self.value = event.value
+
+    def _say(self, text: str, *, trouble: bool) -> None:
+        self._log.append((printable(text.strip()), trouble))
+        self.logged += 1
+
+    def _measure(self, event: Progress) -> None:
+        now = time.monotonic()
+        speeds = self._speeds
+        if speeds and event.done < speeds[-1][1]:
+            speeds.clear()
+        if not speeds or now - speeds[-1][0] >= 0.1:
+            speeds.append((now, event.done))
+        while len(speeds) > 2 and now - speeds[0][0] > _SPEED_SECONDS:
+            speeds.popleft()
+
+    # As people read it
+
+    @property
+    def share(self) -> float | None:
+        """How much is done (0-1); None while nobody knows."""
+        told = self.progress
+        return None if told is None or not told.total else min(1.0, told.done / told.total)
+
+    @property
+    def speed(self) -> float:
+        """Bytes or things a second, of late."""
+        speeds = self._speeds
+        if len(speeds) < 2 or speeds[-1][0] == speeds[0][0]:
+            return 0.0
+        return (speeds[-1][1] - speeds[0][1]) / (speeds[-1][0] - speeds[0][0])
+
+    def told(self) -> str:
+        """One line: how far it is, how quick, how long still."""
+        if self.state != "running":
+            problems = f", {self.problems} problem{'s' if self.problems > 1 else ''}" if self.problems else ""
+            return f"{self.state} after {_clock(self.seconds)}{problems}"
+        if self.stopping:
+            return "stopping …"
+        told, parts = self.progress, []
+        if told is None:
+            return "starting …"
+        if self.share is not None:
+            parts.append(f"{self.share:4.0%}")
+        parts.append(f"{_amount(told.done, told.unit)}{f' of {_amount(told.total, told.unit)}' if told.total else ''}")
+        if self.speed > 0:
+            parts.append(f"{_amount(self.speed, told.unit)}/s")
+            if told.total > told.done:
+                parts.append(f"{_clock((told.total - told.done) / self.speed)} left")
+        return "  ".join([*parts, printable(told.item)])
+
+
+def _amount(number: float, unit: str) -> str:
+    return human_size(int(number)) if unit == "bytes" else f"{number:,.0f} {unit}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, left = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"

@@ -1,121 +1,121 @@
-"""The library screen: every model, filtered while one types."""
+"""The library screen: every model, filtered while one types, chosen, and what can be done with what is chosen."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from textual import on, work
 from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.containers import Horizontal
-from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.timer import Timer
+from textual.widgets import Input, Static
 
-from modelhub.core.errors import ModelHubError
-from modelhub.core.events import Problem, Task
+from modelhub.core.errors import InvalidInput, ModelHubError
+from modelhub.core.events import Task
 from modelhub.core.names import human_size, printable
-from modelhub.core.types import Adopt, Listed
+from modelhub.core.places import expand
+from modelhub.core.query import Term, parse
+from modelhub.core.types import Adopt, Listed, Model
+from modelhub.services import inventory
 from modelhub.services.hub import Hub
 from modelhub.services.search import Narrowing
+from modelhub.tui import describe
 from modelhub.tui.actions import bindings
 from modelhub.tui.details import DetailsScreen
-from modelhub.tui.jobs import Ended, Job, Told
+from modelhub.tui.dialogs import Ask, Choose, Field, Form
+from modelhub.tui.entries import COLUMNS, ORDERS, Entry
+from modelhub.tui.frame import NARROW, HubScreen
+from modelhub.tui.greeting import Greeting
+from modelhub.tui.jobs import quick
 from modelhub.tui.scanning import ScanScreen
-from modelhub.tui.table import Column, Header, LineTable, Row, layout
-from modelhub.tui.trash import TrashScreen, say_ended
+from modelhub.tui.table import Header, LineTable, layout
 
-COLUMNS = (
-    Column("Name", 0),
-    Column("Type", 16),
-    Column("Base", 14),
-    Column("Quant", 10, least=100),
-    Column("Sure", 7, right=True),
-    Column("Size", 9, right=True),
-    Column("Tags", 20, least=150),
-)
-FIELDS = ("Name", "Type", "Base", "Tag")
+_FIELDS = ("type", "base", "tag")
+"""Fields of their own beside the one that takes the whole language."""
 _FIRST = 500
 """Rows fetched before the rest, so that something is seen at once."""
-
-_EMPTY = "No models yet. Press S to scan a folder of models."
 _NONE_FIT = "No model fits these filters. Press r to clear them."
+_PREVIEW_SECONDS = 0.15
+"""The cursor rests so long before the preview follows it."""
 
 
-class Entry:
-    """One model as the table and its filters use it."""
+class LibraryScreen(HubScreen):
+    """Filters above, table and preview in the middle, what is shown of how much beneath."""
 
-    __slots__ = ("cells", "found_by", "listed", "order", "troubled")
-
-    def __init__(self, listed: Listed) -> None:
-        name = printable(listed.filename)
-        state = "offline" if listed.offline else "missing" if listed.missing else listed.state
-        base = printable(listed.sub_type or listed.base)
-        cells = (
-            name, printable(listed.type), base, printable(listed.quantization or listed.precision),
-            f"{listed.confidence:.0%}" if state == "ok" else state, human_size(listed.size), printable(listed.tags),
-        )  # fmt: skip
-        self.listed = listed
-        self.troubled = state != "ok"
-        self.cells: Row = cells
-        self.found_by = (
-            name.casefold(), cells[1].casefold(), f"{listed.base} {base}".casefold(),
-            f"{cells[6]} {printable(listed.triggers)}".casefold(),
-        )  # fmt: skip
-        self.order = (
-            self.found_by[0], cells[1], base, cells[3], (state == "ok", -listed.confidence), -listed.size, cells[6],
-        )  # fmt: skip
-
-
-class LibraryScreen(Screen[None]):
-    """Filters above, the table below, what is shown of how much beneath."""
-
-    BINDINGS: ClassVar[list[BindingType]] = bindings("library")
+    NAME = "library"
+    BINDINGS = bindings("library")
 
     def __init__(self, hub: Hub) -> None:
-        super().__init__()
-        self._hub = hub
-        self._entries = Narrowing[Entry](lambda entry: entry.found_by)
+        super().__init__(hub)
+        self._entries = Narrowing[Entry]()
         self._shown: list[Entry] = []
-        self._sorted_by = 0
+        self._sorted_by, self._turned = 0, False
         self._unlisted = False
         self._links = True
-        self._job: Job | None = None
-        self._done = ""
+        self._marked: set[object] = set()
+        self._last_marked: object = None
+        self._wrong = ""
+        self._preview: bool | None = None
+        self._previewing: Timer | None = None
+        self._loaded = False
 
-    def compose(self) -> ComposeResult:
+    def content(self) -> ComposeResult:
         with Horizontal(id="filters"):
-            for field in FIELDS:
-                yield Input(placeholder=field, id=field.lower(), compact=True)
-        yield Header(COLUMNS)
-        yield LineTable(COLUMNS)
+            yield Input(placeholder="Filter: words, type:lora size:>2G is:deployed …", id="query", compact=True)
+            for field in _FIELDS:
+                yield Input(placeholder=field.capitalize(), id=field, compact=True)
+        with Horizontal(id="middle"):
+            with Vertical():
+                yield Header(COLUMNS)
+                yield LineTable(COLUMNS, id="models", page=self.hub.settings.page_size)
+            yield VerticalScroll(Static(id="about", markup=False), id="preview", can_focus=False)
         yield Static(id="empty", markup=False)
+        yield Greeting()
         yield Static(id="count", markup=False)
-        yield Footer()
 
     def on_mount(self) -> None:
-        self.query_one(LineTable).focus()
-        self.reload()
+        self.table.marked = self._marked
+        self.set_focus(self.table)
+        super().on_mount()
 
-    def reload(self) -> None:
-        """Fetch everything again: a first screenful at once, the rest in a thread."""
-        self._take(self._hub.models.listed(limit=_FIRST))
-        if len(self._entries.all) == _FIRST:
-            self._fetch_all()
+    @property
+    def table(self) -> LineTable:
+        return self.query_one(LineTable)
+
+    # What there is
+
+    def shown(self) -> None:
+        """Fetch everything again: at the start a first screenful at once, the rest in a thread."""
+        if not self._loaded:
+            self._take(self._fetched(limit=_FIRST))
+            self._loaded = True
+            if len(self._entries.all) < _FIRST:
+                return
+        self._fetch_all()
+
+    def _fetched(self, *, limit: int | None = None, after: int = 0) -> list[Entry]:
+        return [Entry(one) for one in self.hub.models.listed(limit=limit, after=after)]
 
     @work(thread=True, exclusive=True, group="fetch")
     def _fetch_all(self) -> None:
-        entries = [Entry(listed) for listed in self._hub.models.listed()]
-        self.app.call_from_thread(self._take_entries, entries)
+        try:
+            entries = self._fetched()
+        except ModelHubError as error:
+            self.app.call_from_thread(self.say, f"{error.message} {error.hint}", trouble=True)
+        else:
+            self.app.call_from_thread(self._take, entries)
 
-    def _take(self, listed: list[Listed]) -> None:
-        self._take_entries([Entry(one) for one in listed])
+    def take_new(self) -> None:
+        """Models that came since; quick enough to be asked while a scan runs."""
+        newest = max((entry.listed.id for entry in self._entries.all), default=0)
+        new = self._fetched(after=newest)
+        if new:
+            self._take([*self._entries.all, *new])
 
-    def _take_entries(self, entries: list[Entry]) -> None:
-        entries.sort(key=lambda entry: entry.order[self._sorted_by])
+    def _take(self, entries: list[Entry]) -> None:
+        entries.sort(key=ORDERS[self._sorted_by], reverse=self._turned)
         self._entries.take(entries)
+        self._marked &= {entry.key for entry in entries}
         self._show()
-
-    def _sort(self) -> None:
-        self._take_entries(self._entries.all)
-        self.query_one(Header).sorted_by = COLUMNS[self._sorted_by].name
 
     # Filters
 
@@ -125,51 +125,115 @@ class LibraryScreen(Screen[None]):
 
     @on(Input.Submitted)
     def _typed_enough(self) -> None:
-        self.query_one(LineTable).focus()
+        self.set_focus(self.table)
+
+    def _terms(self) -> list[Term]:
+        """What is asked for; while something is typed that cannot be asked, it is left out and told."""
+        self._wrong = ""
+        terms: list[Term] = []
+        try:
+            terms += parse(self.query_one("#query", Input).value)
+        except InvalidInput as error:
+            self._wrong = f"{error.message} {error.hint}"
+        for field in _FIELDS:
+            value = self.query_one(f"#{field}", Input).value.strip().casefold()
+            terms += [Term(field, (value,))] if value else []
+        return [*terms, Term("is", ("listed",), "is", negated=True)] if self._unlisted else terms
 
     def _show(self) -> None:
-        entries = self._entries.fit([self.query_one(f"#{field.lower()}", Input).value for field in FIELDS])
-        if self._unlisted:
-            entries = [entry for entry in entries if not entry.listed.civitai]
-        self._shown = entries
-        self.query_one(LineTable).show(entries)
+        terms = self._terms()
+        self._shown = self._entries.fit(terms)
+        words = [value for term in terms if term.field in ("", "name") and not term.negated for value in term.values]
+        self.table.show(self._shown, words)
+        nothing = not self._entries.all
+        greeting = self.query_one(Greeting)
+        if greeting.display != nothing:
+            greeting.display = nothing
+            (greeting.choices if nothing else self.table).focus()
+        self.query_one("#middle").display = not nothing
         empty = self.query_one("#empty", Static)
-        empty.display = not entries
-        empty.update(_NONE_FIT if self._entries.all else _EMPTY)
-        size = human_size(sum(entry.listed.size for entry in entries))
-        state = f"links {'on' if self._links else 'off'}" + (", without Civitai data" if self._unlisted else "")
-        self.query_one("#count", Static).update(
-            f" {len(entries):,} of {len(self._entries.all):,} models, {size}  ·  {state}"
-        )
+        empty.display = not self._shown and not nothing
+        empty.update(_NONE_FIT)
+        self._count()
 
-    # Actions
+    def _count(self) -> None:
+        shown, row = len(self._shown), self.table.cursor + 1
+        size = human_size(sum(entry.listed.size for entry in self._shown))
+        parts = [f"{shown:,} of {len(self._entries.all):,} models, {size}"]
+        if self._marked:
+            parts.append(f"{len(self._marked):,} selected")
+        if shown > 1:
+            parts.append(f"row {row:,}")
+        parts.append(f"links {'on' if self._links else 'off'}")
+        parts += ["without Civitai data"] if self._unlisted else []
+        told = self._wrong or "  ·  ".join(parts)
+        self.query_one("#count", Static).update(f" {told}", layout=False)
+
+    @on(LineTable.Moved)
+    def _moved(self) -> None:
+        self._count()
+        if self._preview_wanted:
+            if self._previewing is not None:
+                self._previewing.stop()
+            self._previewing = self.set_timer(_PREVIEW_SECONDS, self._look)
+
+    # Preview
+
+    @property
+    def _preview_wanted(self) -> bool:
+        return self.size.width >= NARROW if self._preview is None else self._preview
+
+    def on_resize(self) -> None:
+        super().on_resize()
+        self.query_one("#preview").display = self._preview_wanted
+        self.query_one("#middle").styles.layout = "vertical" if self.size.width < NARROW else "horizontal"
+        self._moved()
+
+    def action_preview(self) -> None:
+        self._preview = not self._preview_wanted
+        self.on_resize()
+
+    @work(thread=True, exclusive=True, group="preview")
+    def _look(self) -> None:
+        entry = self.table.current
+        if isinstance(entry, Entry):
+            try:
+                about = describe.preview(self.hub.models.details(str(entry.listed.id)))
+            except ModelHubError:
+                return  # it went meanwhile
+            self.app.call_from_thread(self.query_one("#about", Static).update, about)
+
+    # Moving about
 
     def action_filter(self) -> None:
-        self.query_one("#name", Input).focus()
+        self.set_focus(self.query_one("#query", Input))
 
     def action_reset(self) -> None:
-        for field in FIELDS:
-            self.query_one(f"#{field.lower()}", Input).value = ""
+        for field in ("query", *_FIELDS):
+            self.query_one(f"#{field}", Input).value = ""
         self._unlisted = False
         self._show()
-        self.query_one(LineTable).focus()
+        self.set_focus(self.table)
 
     def action_sort(self) -> None:
-        shown = [place for place, _, _ in layout(COLUMNS, self.size.width)]
-        self._sorted_by = next((place for place in shown if place > self._sorted_by), shown[0])
-        self._sort()
+        shown = [place for place, _, _ in layout(COLUMNS, self.table.size.width)]
+        self._sort(next((place for place in shown if place > self._sorted_by), shown[0]), turned=False)
+
+    def action_order(self) -> None:
+        self._sort(self._sorted_by, turned=not self._turned)
 
     @on(Header.Pressed)
     def _pressed(self, event: Header.Pressed) -> None:
-        self._sorted_by = COLUMNS.index(event.column)
-        self._sort()
+        place = COLUMNS.index(event.column)
+        self._sort(place, turned=place == self._sorted_by and not self._turned)
 
-    @on(LineTable.Chosen)
-    def action_details(self) -> None:
-        table = self.query_one(LineTable)
-        if table.cursor < len(self._shown):
-            details = self._hub.models.details(str(self._shown[table.cursor].listed.id))
-            self.app.push_screen(DetailsScreen(details))
+    def _sort(self, place: int, *, turned: bool) -> None:
+        self._sorted_by, self._turned = place, turned
+        self.query_one(Header).sorted_by = (COLUMNS[place].name, turned)
+        self._take(self._entries.all)
+
+    def key_escape(self) -> None:
+        self.set_focus(self.table)
 
     def action_unlisted(self) -> None:
         self._unlisted = not self._unlisted
@@ -177,51 +241,153 @@ class LibraryScreen(Screen[None]):
 
     def action_links(self) -> None:
         self._links = not self._links
-        self._show()
+        self._count()
+
+    # Selecting
+
+    def action_mark(self) -> None:
+        current = self.table.current
+        if current is not None:
+            self._marked ^= {current.key}
+            self._last_marked = current.key
+            self.table.action_move(1)
+            self._marks_changed()
+
+    def action_range(self) -> None:
+        keys = [entry.key for entry in self._shown]
+        first = keys.index(self._last_marked) if self._last_marked in keys else self.table.cursor
+        low, high = sorted((first, self.table.cursor))
+        self._marked.update(keys[low : high + 1])
+        self._marks_changed()
+
+    def action_all(self) -> None:
+        shown = {entry.key for entry in self._shown}
+        self._marked.symmetric_difference_update(shown if shown <= self._marked else shown - self._marked)
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self.table.refresh()
+        self._count()
+
+    @property
+    def selected(self) -> list[Listed]:
+        """The marked models; the one under the cursor, if none is."""
+        if self._marked:
+            return [entry.listed for entry in self._entries.all if entry.key in self._marked]
+        current = self.table.current
+        return [current.listed] if isinstance(current, Entry) else []
+
+    @property
+    def marked(self) -> frozenset[int]:
+        return frozenset(entry.key for entry in self._entries.all if entry.key in self._marked)
+
+    @property
+    def under_cursor(self) -> Listed | None:
+        current = self.table.current
+        return current.listed if isinstance(current, Entry) else None
+
+    def _models(self, listed: Sequence[Listed]) -> Callable[[], list[Model]]:
+        """These models, to be fetched in a job's thread."""
+        ids = [one.id for one in listed]
+        return lambda: self.hub.models.of_ids(ids)
+
+    # Actions
+
+    @on(LineTable.Chosen)
+    def action_details(self) -> None:
+        one = self.under_cursor
+        if one is not None:
+            screen = self.attempt(lambda: DetailsScreen(self.hub, one.id))
+            if screen is not None:
+                self.app.push_screen(screen)
 
     def action_scan(self) -> None:
-        adopt: Adopt = self._hub.settings.adopt if self._links else "copy"
-        self.app.push_screen(ScanScreen(self._hub, adopt), lambda _: self.reload())
+        adopt: Adopt = self.hub.settings.adopt if self._links else "copy"
+        self.app.push_screen(ScanScreen(self.hub, adopt))
+
+    def action_deploy(self) -> None:
+        self.main.action_screen("deploy")
 
     def action_delete(self) -> None:
-        table = self.query_one(LineTable)
-        if self._job is None and table.cursor < len(self._shown):
-            model = self._hub.models.resolve(str(self._shown[table.cursor].listed.id))
-            plan = self._hub.trash.plan_delete([model])
-            self._run(
-                self._hub.trash.delete([model], plan), f"{printable(model.filename)} is in the trash; U undoes it"
-            )
+        chosen = self.selected
+        if len(chosen) == 1:
+            self._deleted(sure=True)
+        elif chosen:
+            size = human_size(sum(one.size for one in chosen))
+            question = f"Put {len(chosen):,} models ({size}) into the trash? Their links go, their files stay."
+            self.app.push_screen(Ask(question, "Delete"), self._deleted)
+
+    def _deleted(self, sure: bool | None) -> None:
+        if sure:
+            self.main.delete(_named(self.selected), self._models(self.selected))
 
     def action_undo(self) -> None:
-        if self._job is None:
-            try:
-                undoing = self._hub.undo.plan()
-            except ModelHubError as error:
-                self.notify(printable(error.message), severity="warning", markup=False)
-            else:
-                self._run(self._hub.undo.run(undoing), f"Undone: {undoing.run.what} of {undoing.run.started_at}")
+        self.main.undo()
 
-    def action_trash(self) -> None:
-        self.app.push_screen(TrashScreen(self._hub), lambda _: self.reload())
+    def action_hash(self) -> None:
+        chosen, models = self.selected, self._models(self.selected)
+        if chosen:
+            self.main.start(
+                f"Hash files of {_named(chosen)}",
+                lambda: self.hub.hash_files.write(models()),
+                lambda done: self.say(f"{done.written} hash files written, {done.there} there."),
+            )
 
-    def _run(self, task: Task[Any], done: str) -> None:
-        self._done = done
-        self._job = Job(self, task)
-        self._job.start()
+    def action_lookup(self) -> None:
+        chosen, models = self.selected, self._models(self.selected)
+        if chosen:
+            self.main.start(
+                f"Look up {_named(chosen)}",
+                lambda: self.hub.lookup.run(models(), again=True),
+                lambda done: self.say(f"{done.models} asked about, {done.found} found, {done.changed} changed."),
+            )
 
-    @on(Told)
-    def _told(self, message: Told) -> None:
-        if isinstance(message.event, Problem):
-            self.notify(printable(message.event.message), severity="warning", markup=False)
+    def action_reclassify(self) -> None:
+        chosen = self.selected
+        choices = [("selected", _named(chosen) + (", selected" if self._marked else ""))] if chosen else []
+        choices += [("filtered", f"all {len(self._shown):,} that are shown")]
+        choices += [("stale", "stale ones: judged by other rules"), ("all", f"all {len(self._entries.all):,}")]
+        self.app.push_screen(Choose("Judge again by the rules in force", choices), self._reclassify)
 
-    @on(Ended)
-    def _ended(self, message: Ended) -> None:
-        self._job = None
-        say_ended(self, message, self._done)
-        self.reload()
+    def _reclassify(self, which: str | None) -> None:
+        if which is None:
+            return
+        listed = {"selected": self.selected, "filtered": [entry.listed for entry in self._shown]}
+        models = self._models(listed.get(which, [entry.listed for entry in self._entries.all]))
+        self.main.start(
+            f"Reclassify {which}",
+            lambda: self.hub.models.reclassify(None if which == "stale" else models()),
+            lambda done: self.say(f"{done.models} judged, {done.changed} changed."),
+        )
 
-    def action_quit(self) -> None:
-        self.app.exit()
+    def action_export(self) -> None:
+        what = [("filtered", f"the {len(self._shown):,} that are shown")]
+        if self._marked:
+            what.insert(0, ("selected", f"the {len(self._marked):,} selected"))
+        forms = [("csv", "CSV"), ("json", "JSON"), ("yaml", "YAML"), ("bundle", "bundle: a folder with the files too")]
+        fields = [
+            Field("what", "Models", what[0][0], choices=tuple(what)),
+            Field("form", "Form", "csv", choices=tuple(forms)),
+            Field("target", "File, or folder of the bundle", "models.csv", is_folder=True),
+        ]
+        self.app.push_screen(
+            Form("Export", fields, "A file that stands there is written over.", "Export"), self._export
+        )
 
-    def key_escape(self) -> None:
-        self.query_one(LineTable).focus()
+    def _export(self, given: Mapping[str, str] | None) -> None:
+        if given is None or not given["target"]:
+            return
+        chosen = self.selected if given["what"] == "selected" else [entry.listed for entry in self._shown]
+        models, target, form = self._models(chosen), expand(given["target"]), given["form"]
+
+        def make() -> Task[Any]:
+            if form == "bundle":
+                return self.hub.bundles.write(target, models())
+            wanted = next(one for one in inventory.FORMS if one == form)
+            return quick(lambda: inventory.save(target, wanted, models()))
+
+        self.main.start(f"Export to {target}", make, lambda _: self.say(f"{len(chosen):,} models written to {target}."))
+
+
+def _named(listed: Sequence[Listed]) -> str:
+    return printable(listed[0].filename) if len(listed) == 1 else f"{len(listed):,} models"

@@ -1,25 +1,19 @@
-"""Scanning from the terminal interface: where, how, a look first, and progress that can be stopped."""
-
-from typing import ClassVar
+"""Scanning: where, how, a look first, and progress that can be stopped or left to run."""
 
 from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.suggester import Suggester
 from textual.widgets import Button, Input, RichLog, Select, Static
 
-from modelhub.core.errors import ModelHubError
-from modelhub.core.events import FileSeen, Problem, Progress
 from modelhub.core.names import human_size, printable
-from modelhub.core.places import completed
 from modelhub.core.types import ADOPT_MODES, Adopt
 from modelhub.services.hub import Hub
 from modelhub.services.tally import ScanSummary
 from modelhub.tui.actions import bindings
-from modelhub.tui.jobs import Ended, Job, Told
+from modelhub.tui.dialogs import Folders
+from modelhub.tui.jobs import Job
 
 _WORDS: dict[Adopt, str] = {
     "symlink": "move in, leave a link",
@@ -29,34 +23,27 @@ _WORDS: dict[Adopt, str] = {
     "hardlink": "hard link",
     "reflink": "copy on write",
 }
-
-
 _HINT = "→ completes a name · Enter looks first, Enter again scans · Esc stops or closes"
-
-
-class _Folders(Suggester):
-    """Completes the path of a folder while it is typed; → takes the suggestion."""
-
-    async def get_suggestion(self, value: str) -> str | None:
-        return completed(value)
+_TICK_SECONDS = 0.15
 
 
 class ScanScreen(ModalScreen[None]):
-    """One scan: asked for, previewed, run, summed up."""
+    """One scan: asked for, previewed, run, summed up. Closed by its button it goes on running."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("scan")
+    BINDINGS = bindings("scan")
 
     def __init__(self, hub: Hub, adopt: Adopt) -> None:
         super().__init__()
         self._hub = hub
         self._adopt = adopt
         self._job: Job | None = None
+        self._logged = 0
         self._looked_at: tuple[str, object] | None = None
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static("Scan a folder", classes="title", markup=False)
-            yield Input(placeholder="/path/to/models", id="path", suggester=_Folders(case_sensitive=True))
+            yield Input(placeholder="/path/to/models", id="path", suggester=Folders(case_sensitive=True))
             choices = [(f"{mode}: {_WORDS[mode]}", mode) for mode in ADOPT_MODES]
             yield Select(choices, value=self._adopt, allow_blank=False, id="adopt")
             with Horizontal(id="buttons"):
@@ -69,6 +56,7 @@ class ScanScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         self.query_one("#path", Input).focus()
+        self.set_interval(_TICK_SECONDS, self._tick)
 
     @on(Input.Submitted)
     def _entered(self) -> None:
@@ -84,70 +72,59 @@ class ScanScreen(ModalScreen[None]):
         self._start(dry_run=False)
 
     @on(Button.Pressed, "#close")
+    def _close(self) -> None:
+        self.dismiss()
+
     def action_cancel(self) -> None:
         """Stop what runs, or close when nothing does."""
         if self._job is None:
             self.dismiss()
         else:
             self._job.cancel()
-            self._say("Stopping …")
 
     def _asked(self) -> tuple[str, object]:
         return self.query_one("#path", Input).value.strip(), self.query_one("#adopt", Select).value
 
     def _start(self, *, dry_run: bool) -> None:
+        from modelhub.tui.app import ModelHubApp  # noqa: PLC0415  (the app knows its screens, and they know it)
+
         path, mode = self._asked()
-        if self._job is not None:
+        if self._job is not None or not isinstance(self.app, ModelHubApp):
             return
         self.query_one(RichLog).clear()
         if not path:
             self._say("Name a folder.")
             return
         self._looked_at = (path, mode) if dry_run else None
-        try:
-            task = self._hub.scan([path], adopt=next(one for one in ADOPT_MODES if one == mode), dry_run=dry_run)
-        except ModelHubError as error:
-            self._say(f"{error.message} {error.hint}")
+        adopt = next(one for one in ADOPT_MODES if one == mode)
+        self._logged = 0
+        title = f"{'Look at' if dry_run else 'Scan'} {path}"
+        self._job = self.app.start(title, lambda: self._hub.scan([path], adopt=adopt, dry_run=dry_run))
+
+    def _tick(self) -> None:
+        job = self._job
+        if job is None:
             return
-        self._say("Starting …")
-        self._job = Job(self, task)
-        self._job.start()
-
-    @on(Told)
-    def _told(self, message: Told) -> None:
-        event = message.event
-        if isinstance(event, Progress):
-            done = human_size(event.done) if event.unit == "bytes" else f"{event.done:,} {event.unit}"
-            self._say(f"{done}  {printable(event.item)}")
-        elif isinstance(event, Problem):
-            self._log(f"problem    {event.message} {event.hint}", "red")
-        elif isinstance(event, FileSeen) and event.outcome not in ("known", "skipped"):
-            what = " ".join(word for word in (event.sub_type or event.base, event.type) if word)
-            told = f"{event.outcome:9}  {what}  {printable(event.path)}  {event.message}"
-            self._log(told, "red" if event.message else "")
-
-    @on(Ended)
-    def _ended(self, message: Ended) -> None:
+        state = job.state
+        new = job.log(self._logged)
+        self._logged = job.logged
+        for text, trouble in new:
+            self.query_one(RichLog).write(Text(text, "red" if trouble else ""), expand=True)
+        if state == "running":
+            self._say(job.told())
+            return
         self._job = None
-        if message.error is not None or message.value is None:
+        if state != "done":
             self._looked_at = None
-        if message.error is not None:
-            self._say(f"{message.error.message} {message.error.hint}")
-        elif isinstance(message.value, ScanSummary):
-            self._say(_summed_up(message.value))
+        if job.error is not None:
+            self._say(f"{job.error.message} {job.error.hint}")
+        elif isinstance(job.value, ScanSummary):
+            self._say(_summed_up(job.value))
         else:
             self._say("Stopped. What was done stays; scan again to go on.")
 
     def _say(self, text: str) -> None:
-        self.query_one("#progress", Static).update(text)
-
-    def _log(self, text: str, style: str) -> None:
-        self.query_one(RichLog).write(Text(text, style))
-
-    def on_unmount(self) -> None:
-        if self._job is not None:
-            self._job.cancel()
-            self._job.join()
+        self.query_one("#progress", Static).update(printable(text))
 
 
 def _summed_up(summary: ScanSummary) -> str:

@@ -1,91 +1,88 @@
-"""The trash: what was deleted, and brought back with its links."""
+"""The trash: what was deleted, brought back with its links, or removed for good."""
 
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import partial
 
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import BindingType
-from textual.screen import Screen
-from textual.widgets import Footer, Static
 
-from modelhub.core.events import Problem
 from modelhub.core.names import human_size, printable
-from modelhub.services.hub import Hub
+from modelhub.services.trash import PrunePlan
 from modelhub.store.trash import Deleted
 from modelhub.tui.actions import bindings
-from modelhub.tui.jobs import Ended, Job, Told
-from modelhub.tui.table import Column, Header, LineTable, Row
-
-_COLUMNS = (Column("Name", 0), Column("Size", 9, right=True), Column("Deleted (UTC)", 20))
-_EMPTY = "Nothing is in the trash. X in the library deletes a model; its files stay until `modelhub prune`."
+from modelhub.tui.dialogs import Ask
+from modelhub.tui.frame import TableScreen
+from modelhub.tui.jobs import quick
+from modelhub.tui.table import Column, Line, LineTable, Row
 
 
 class _Line:
     """One deleted model as the table shows it."""
 
+    troubled = False
+
     def __init__(self, deleted: Deleted) -> None:
         self.deleted = deleted
-        self.troubled = False
+        self.key = deleted.id
         self.cells: Row = (printable(deleted.filename), human_size(deleted.size), deleted.deleted_at)
 
 
-class TrashScreen(Screen[None]):
+class TrashScreen(TableScreen):
     """Deleted models, the last one first."""
 
-    BINDINGS: ClassVar[list[BindingType]] = bindings("trash")
+    NAME = "trash"
+    BINDINGS = bindings("trash")
+    COLUMNS = (Column("Name", 0), Column("Size", 9, right=True), Column("Deleted (UTC)", 20))
+    EMPTY = "Nothing is in the trash. X in the library puts models here; their files stay until they are purged."
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__()
-        self._hub = hub
-        self._lines: list[_Line] = []
-        self._job: Job | None = None
-        self._done = ""
-
-    def compose(self) -> ComposeResult:
-        yield Header(_COLUMNS)
-        yield LineTable(_COLUMNS)
-        yield Static(_EMPTY, id="empty", markup=False)
-        yield Static(id="count", markup=False)
-        yield Footer()
-
-    def on_mount(self) -> None:
-        self.query_one(LineTable).focus()
-        self._load()
-
-    def _load(self) -> None:
-        self._lines = [_Line(deleted) for deleted in reversed(self._hub.trash.all())]
-        self.query_one(LineTable).show(self._lines)
-        self.query_one("#empty", Static).display = not self._lines
-        size = human_size(sum(line.deleted.size for line in self._lines))
-        self.query_one("#count", Static).update(f" {len(self._lines):,} models, {size}, in the trash")
+    def read(self) -> tuple[Sequence[Line], str]:
+        lines = [_Line(deleted) for deleted in reversed(self.hub.trash.all())]
+        size = human_size(sum(line.deleted.size for line in lines))
+        return lines, f"{len(lines):,} models, {size}, in the trash"
 
     @on(LineTable.Chosen)
     def action_restore(self) -> None:
-        table = self.query_one(LineTable)
-        if self._job is None and table.cursor < len(self._lines):
-            deleted = self._lines[table.cursor].deleted
-            self._done = f"{printable(deleted.filename)} is back"
-            self._job = Job(self, self._hub.trash.restore([deleted]))
-            self._job.start()
+        line = self.table.current
+        if isinstance(line, _Line):
+            deleted = line.deleted
+            self.main.start(
+                f"Restore {deleted.filename}",
+                lambda: self.hub.trash.restore([deleted]),
+                lambda _: self.main.say(f"{deleted.filename} is back."),
+            )
 
-    @on(Told)
-    def _told(self, message: Told) -> None:
-        if isinstance(message.event, Problem):
-            self.notify(printable(message.event.message), severity="warning", markup=False)
+    def action_purge(self) -> None:
+        """Ask with what is known: what would go, and what keeps it."""
+        line = self.table.current
+        if isinstance(line, _Line):
+            deleted = line.deleted
+            self.main.start(
+                f"Look at {deleted.filename}",
+                lambda: quick(lambda: self._planned(deleted)),
+                lambda plan: self._ask(deleted, plan),
+            )
 
-    @on(Ended)
-    def _ended(self, message: Ended) -> None:
-        self._job = None
-        say_ended(self, message, self._done)
-        self._load()
+    def _planned(self, deleted: Deleted) -> PrunePlan:
+        """What would go; nothing if it came back meanwhile."""
+        still = [one for one in self.hub.trash.all() if one.id == deleted.id]
+        return self.hub.trash.plan_prune(older_than=timedelta(0), only=still)
 
-    def action_back(self) -> None:
-        self.dismiss()
+    def _ask(self, deleted: Deleted, plan: PrunePlan) -> None:
+        if plan.kept:
+            self.main.say(f"{deleted.filename} stays: {plan.kept[0].because}", "warning")
+        elif plan.models:
+            links = sum(len(one.links) for one in plan.removals)
+            also = f" {links} links that scans left go with it." if links else ""
+            question = (
+                f"Remove {deleted.filename} and all that is known of it for good? It frees {human_size(plan.frees)}."
+                f"{also} This cannot be undone."
+            )
+            self.app.push_screen(Ask(question, "Remove for good"), partial(self._purge, deleted))
 
-
-def say_ended(screen: Screen[Any], message: Ended, done: str) -> None:
-    """What came of a task on models, in a notice."""
-    if message.error is not None:
-        screen.notify(printable(f"{message.error.message} {message.error.hint}"), severity="error", markup=False)
-    elif message.value is not None:
-        screen.notify(done, markup=False)
+    def _purge(self, deleted: Deleted, sure: bool | None) -> None:
+        if sure:
+            self.main.start(
+                f"Purge {deleted.filename}",
+                lambda: self.hub.trash.prune(lambda: self._planned(deleted)),
+                lambda done: self.main.say(f"{human_size(done.frees)} are free."),
+            )
