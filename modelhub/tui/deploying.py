@@ -159,7 +159,7 @@ class DeployScreen(HubScreen):
         table.marked = {one.name for one in standing if one.enabled and one.name not in self._left_out}
         table.show(self._targets)
         told = [step for step in plan.steps if not (isinstance(step, Skip) and step.code in _QUIET_SKIPS)]
-        told.sort(key=lambda step: not isinstance(step, Conflict | Note))
+        told.sort(key=lambda step: (not isinstance(step, Conflict | Note), isinstance(step, Skip)))
         self.query_one("#plan", LineTable).show([_StepLine(number, step) for number, step in enumerate(told)])
         self._tell()
 
@@ -228,13 +228,13 @@ class DeployScreen(HubScreen):
             self.main.say("There is nothing to do.")
             return
         done = self.hub.deployment.preview(self._plan)
-        copied = f" {human_size(done.bytes_copied)} are copied." if done.bytes_copied else ""
-        what = "Remove" if self._removing else "Deploy"
-        question = (
-            f"{what}: {done.made} links to make, {done.removed} to remove, {done.configs} configurations to write."
-            f"{copied} U undoes it."
-        )
-        self.app.push_screen(Ask(question, what), self._sure)
+        parts = [f"make {done.made} links"] if done.made else []
+        parts += [f"remove {done.removed} links"] if done.removed else []
+        parts += [f"write {done.configs} configurations"] if done.configs else []
+        parts += [f"copy {human_size(done.bytes_copied)}"] if done.bytes_copied else []
+        parts += ["take files of yours into the hub"] if self._adopting else []
+        what = "Undeploy" if self._removing else "Deploy"
+        self.app.push_screen(Ask(f"{what}: {', '.join(parts)}. U undoes it.", what), self._sure)
 
     def _sure(self, sure: bool | None) -> None:
         if sure:

@@ -40,8 +40,8 @@ class Ask(ModalScreen[bool]):
         with Vertical(id="question"):
             yield Static(printable(self._question), markup=False)
             with Horizontal(id="buttons"):
-                yield Button(Content(self._yes), id="yes", variant="warning")
-                yield Button("No", id="no", variant="primary")
+                yield Button(Content(f"{self._yes} (y)"), id="yes", variant="warning")
+                yield Button("No (n)", id="no", variant="primary")
 
     def on_mount(self) -> None:
         self.query_one("#no", Button).focus()

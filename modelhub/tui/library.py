@@ -48,6 +48,7 @@ class LibraryScreen(HubScreen):
         super().__init__(hub)
         self._entries = Narrowing[Entry]()
         self._shown: list[Entry] = []
+        self._size_shown = 0
         self._sorted_by, self._turned = 0, False
         self._unlisted = False
         self._links = True
@@ -67,19 +68,24 @@ class LibraryScreen(HubScreen):
             with Vertical():
                 yield Header(COLUMNS)
                 yield LineTable(COLUMNS, id="models", page=self.hub.settings.page_size)
-            yield VerticalScroll(Static(id="about", markup=False), id="preview", can_focus=False)
+            yield VerticalScroll(Static(id="about", markup=False), id="aside", can_focus=False)
         yield Static(id="empty", markup=False)
         yield Greeting()
         yield Static(id="count", markup=False)
 
     def on_mount(self) -> None:
         self.table.marked = self._marked
+        self.watch(self.table, "cursor", self._count, init=False)  # in the same frame as the table itself
         self.set_focus(self.table)
         super().on_mount()
 
     @property
     def table(self) -> LineTable:
         return self.query_one(LineTable)
+
+    def _focus_rows(self) -> None:
+        greeting = self.query_one(Greeting)
+        self.set_focus(greeting.choices if greeting.display else self.table)
 
     # What there is
 
@@ -125,7 +131,7 @@ class LibraryScreen(HubScreen):
 
     @on(Input.Submitted)
     def _typed_enough(self) -> None:
-        self.set_focus(self.table)
+        self._focus_rows()
 
     def _terms(self) -> list[Term]:
         """What is asked for; while something is typed that cannot be asked, it is left out and told."""
@@ -143,13 +149,14 @@ class LibraryScreen(HubScreen):
     def _show(self) -> None:
         terms = self._terms()
         self._shown = self._entries.fit(terms)
+        self._size_shown = sum(entry.listed.size for entry in self._shown)
         words = [value for term in terms if term.field in ("", "name") and not term.negated for value in term.values]
         self.table.show(self._shown, words)
         nothing = not self._entries.all
         greeting = self.query_one(Greeting)
         if greeting.display != nothing:
             greeting.display = nothing
-            (greeting.choices if nothing else self.table).focus()
+            self.call_after_refresh(self._focus_rows)
         self.query_one("#middle").display = not nothing
         empty = self.query_one("#empty", Static)
         empty.display = not self._shown and not nothing
@@ -158,8 +165,7 @@ class LibraryScreen(HubScreen):
 
     def _count(self) -> None:
         shown, row = len(self._shown), self.table.cursor + 1
-        size = human_size(sum(entry.listed.size for entry in self._shown))
-        parts = [f"{shown:,} of {len(self._entries.all):,} models, {size}"]
+        parts = [f"{shown:,} of {len(self._entries.all):,} models, {human_size(self._size_shown)}"]
         if self._marked:
             parts.append(f"{len(self._marked):,} selected")
         if shown > 1:
@@ -171,7 +177,6 @@ class LibraryScreen(HubScreen):
 
     @on(LineTable.Moved)
     def _moved(self) -> None:
-        self._count()
         if self._preview_wanted:
             if self._previewing is not None:
                 self._previewing.stop()
@@ -185,7 +190,7 @@ class LibraryScreen(HubScreen):
 
     def on_resize(self) -> None:
         super().on_resize()
-        self.query_one("#preview").display = self._preview_wanted
+        self.query_one("#aside").display = self._preview_wanted
         self.query_one("#middle").styles.layout = "vertical" if self.size.width < NARROW else "horizontal"
         self._moved()
 
@@ -213,7 +218,7 @@ class LibraryScreen(HubScreen):
             self.query_one(f"#{field}", Input).value = ""
         self._unlisted = False
         self._show()
-        self.set_focus(self.table)
+        self._focus_rows()
 
     def action_sort(self) -> None:
         shown = [place for place, _, _ in layout(COLUMNS, self.table.size.width)]
@@ -233,7 +238,7 @@ class LibraryScreen(HubScreen):
         self._take(self._entries.all)
 
     def key_escape(self) -> None:
-        self.set_focus(self.table)
+        self._focus_rows()
 
     def action_unlisted(self) -> None:
         self._unlisted = not self._unlisted

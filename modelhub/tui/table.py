@@ -166,8 +166,6 @@ class LineTable(ScrollView, can_focus=True):
         if anchor is not None and not (place < len(rows) and rows[place].key == anchor):
             place = next((number for number, row in enumerate(rows) if row.key == anchor), 0)
         self.set_reactive(LineTable.cursor, max(0, min(place, len(rows) - 1)))
-        if anchor is None and rows:
-            self._anchor = rows[self.cursor].key
         self._follow()
         self.refresh()
         self.post_message(self.Moved())

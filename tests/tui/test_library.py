@@ -375,17 +375,19 @@ def test_a_running_scan_can_be_stopped_and_loses_nothing(hub: Hub, tmp_path: Pat
 
 
 def test_rows_arrive_while_a_scan_runs_and_the_cursor_stays_on_its_model(hub: Hub, tmp_path: Path) -> None:
+    build.safetensors(tmp_path / "in/k.safetensors", build.vae())
     build.safetensors(tmp_path / "in/m.safetensors", build.SD15_LORA)
     scan(hub, tmp_path / "in")
 
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         for name in ("a", "b", "z"):
             build.safetensors(tmp_path / f"more/{name}.safetensors", build.SDXL_LORA, mark=name)
+        await pilot.press("down")  # the cursor that nobody moved stays at the top
         scan(hub, tmp_path / "more")
         app.library.take_new()
         await pilot.pause()
-        assert "4 of 4 models" in text_of(app, "#count")
-        assert order(app) == ["a", "b", "m", "z"]
+        assert "5 of 5 models" in text_of(app, "#count")
+        assert order(app) == ["a", "b", "k", "m", "z"]
         assert cursor_on(app) == "m.safetensors"
 
     told(hub, story)
