@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from sys import intern
 from typing import Any, Literal, NamedTuple
 
 from sqlalchemy import ColumnElement, delete, func, or_, select, update
@@ -64,6 +65,23 @@ _DEPLOYABLE = {
 """Columns behind the fields of `Deployable`, where they have other names."""
 
 
+_FEW = tuple(
+    Listed._fields.index(name)
+    for name in ("type", "base", "sub_type", "precision", "quantization", "state", "format", "category", "capabilities",
+                 "license")
+)  # fmt: skip
+"""Fields of `Listed` that have few values."""
+
+
+def _shared(row: Sequence[Any]) -> list[Any]:
+    """The row with one object for each value that many rows have: it halves the room they take."""
+    values = list(row)
+    for place in _FEW:
+        if isinstance(values[place], str):  # a row made by hand may hold anything
+            values[place] = intern(values[place])
+    return values
+
+
 class Content(NamedTuple):
     """One file of a model, by its name on disk."""
 
@@ -119,7 +137,7 @@ class Library:
         )
         with self._database.read() as connection:
             cursor = connection.exec_driver_sql(query, (after, -1 if limit is None else limit)).cursor
-            return [] if cursor is None else [Listed._make(row) for row in cursor.fetchall()]
+            return [] if cursor is None else [Listed._make(_shared(row)) for row in iter(cursor.fetchone, None)]
 
     def deployables(self, model_ids: Sequence[int] | None = None) -> list[Deployable]:
         """Models by id with as much as a deployment needs; all that are not deleted, if none are named."""
