@@ -12,7 +12,7 @@ from modelhub.cli import output
 from modelhub.cli.app import HubGroup, Session
 from modelhub.core.apps import App
 from modelhub.core.errors import Conflict, from_os_error
-from modelhub.core.names import printable
+from modelhub.core.names import counted, printable
 from modelhub.core.plain import plain
 from modelhub.services import mapping as mappings
 from modelhub.services import running
@@ -147,7 +147,7 @@ def _say_found(found: Sequence[Detected]) -> None:
     for one in found:
         for note in one.notes:
             output.told(f"! {_place(one)}: {note}")
-    output.told(f"{output.count(len(found), 'app')} found.")
+    output.told(f"{counted(len(found), 'app')} found.")
 
 
 @apps.command()

@@ -6,6 +6,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
+from modelhub.core.names import counted
 from modelhub.core.places import expand
 from modelhub.services import convert as conversion
 from modelhub.services.hub import open_hub
@@ -36,5 +37,5 @@ def convert(session: Session, model: str, target: str, no_scan: bool, dry_run: b
                 _, more = output.follow(hub.scan([value.path]), session, output.say_problem)
                 problems += more
     would = "would be " if dry_run else ""
-    told = f"{output.count(value.tensors, 'tensor')} ({output.size(value.bytes)}) {would}written and proved"
+    told = f"{counted(value.tensors, 'tensor')} ({output.size(value.bytes)}) {would}written and proved"
     return output.finish(session, value, f"{told}: {value.path}", problems)

@@ -20,6 +20,7 @@ from modelhub.core.deployment import (
     WriteConfig,
 )
 from modelhub.core.errors import ModelHubError
+from modelhub.core.names import counted
 from modelhub.core.types import Model
 from modelhub.services import running
 from modelhub.services.applying import Deployed
@@ -239,7 +240,7 @@ def _summary(totals: Deployed) -> str:
         f"{totals.linked} already right",
         f"{totals.skipped} skipped",
         f"{totals.conflicts} conflicts",
-        *([f"{output.count(totals.configs, 'configuration')} {would}written"] if totals.configs else []),
+        *([f"{counted(totals.configs, 'configuration')} {would}written"] if totals.configs else []),
     ]
     copied = f", {output.size(totals.bytes_copied)} copied" if totals.bytes_copied else ""
     return f"{', '.join(parts)}; {output.size(totals.bytes_saved)} not copied{copied}."

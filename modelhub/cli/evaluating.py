@@ -10,7 +10,7 @@ from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
 from modelhub.cli.scanning import judging
 from modelhub.core.errors import Conflict, from_os_error
-from modelhub.core.names import printable
+from modelhub.core.names import counted, printable
 from modelhub.services import evaluate as evaluation
 from modelhub.services.evaluate import Evaluation
 from modelhub.services.hub import open_hub
@@ -36,7 +36,7 @@ def evaluate(session: Session, path: str, blind: bool, misses: int) -> int:
 
 def _say(found: Evaluation, misses: int) -> None:
     output.line(
-        f"{output.count(found.models, 'model')}: type {found.type_right:.1%}, base {found.base_right:.1%},"
+        f"{counted(found.models, 'model')}: type {found.type_right:.1%}, base {found.base_right:.1%},"
         f" both {found.both_right:.1%} right"
     )
     output.line(
@@ -109,5 +109,5 @@ def export(session: Session, file: str) -> int:
     if session.json:
         output.write_json({"file": str(path), "models": len(lines)})
     elif not session.quiet:
-        output.line(f"{output.count(len(lines), 'header')} in {path}; look through it before you give it away.")
+        output.line(f"{counted(len(lines), 'header')} in {path}; look through it before you give it away.")
     return output.WITH_PROBLEMS if problems else 0

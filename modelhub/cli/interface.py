@@ -48,7 +48,7 @@ def _make_and_show(session: Session, folder: str, *, tables: bool) -> None:
     else:
         output.line(f"{made.files} sample files and folders lie in {made.downloads}; on disk they are nearly empty.")
     hub = ("--hub", made.hub)
-    _step(session, *hub, "scan", made.downloads, accept=(0, 3))
+    _step(session, *hub, "scan", "--yes", made.downloads, accept=(0, 3))
     for app, place in made.apps.items():
         _step(session, *hub, "targets", "enable", app, "--path", place)
     _step(session, *hub, "deploy")

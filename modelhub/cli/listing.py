@@ -8,6 +8,7 @@ import click
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
 from modelhub.cli.trusting import told
+from modelhub.core.names import counted
 from modelhub.core.plain import plain
 from modelhub.core.types import SORT_KEYS, External, Model, ModelFilter
 from modelhub.services.hub import open_hub
@@ -19,7 +20,7 @@ from modelhub.services.lookup import SOURCES, Known, external_says
 def filter_options(command: Any) -> Any:
     """Every field of ModelFilter as options."""
     options = (
-        click.argument("text", required=False, default=""),
+        click.argument("text", nargs=-1, callback=lambda _context, _parameter, words: " ".join(words)),
         click.option("--type", "types", multiple=True, help="Only this type (may be repeated)."),
         click.option("--base", "bases", multiple=True, help="Only this base family (may be repeated)."),
         click.option("--sub-type", "sub_types", multiple=True, help="Only this sub-type (may be repeated)."),
@@ -80,9 +81,7 @@ def list_models(session: Session, /, sort: str, limit: int | None, **fields: Any
             output.line(str(model.id))
     else:
         _table(models)
-        output.told(
-            f"{len(models)} of {output.count(total, 'model')}." if limit else f"{output.count(total, 'model')}."
-        )
+        output.told(f"{len(models)} of {counted(total, 'model')}." if limit else f"{counted(total, 'model')}.")
     return 0
 
 
@@ -283,7 +282,7 @@ def reclassify(session: Session, models: Sequence[str], everything: bool, stale:
         output.write_json(output.result_line(value))
     elif not session.quiet:
         would = "would change" if dry_run else "changed"
-        judged = output.count(value.models, "model")
+        judged = counted(value.models, "model")
         output.line(f"{judged} judged, {value.changed} {would}, {value.unreachable} could not be reached.")
     return output.WITH_PROBLEMS if problems else 0
 
@@ -300,9 +299,9 @@ def hash_files(session: Session, models: Sequence[str], everything: bool, dry_ru
     with open_hub(output.settings(session), create=False) as hub:
         chosen = hub.models.find(ModelFilter()) if everything else [hub.models.resolve(name) for name in models]
         done, problems = output.follow(hub.hash_files.write(chosen, dry_run=dry_run), session, output.say_problem)
-    told = f"{output.count(done.written, 'hash file')} {'would be ' if dry_run else ''}written, {done.there} there."
+    told = f"{counted(done.written, 'hash file')} {'would be ' if dry_run else ''}written, {done.there} there."
     if done.nowhere:
-        told += f" {output.count(done.nowhere, 'model')} with no file where scans found it."
+        told += f" {counted(done.nowhere, 'model')} with no file where scans found it."
     return output.finish(session, done, told, problems)
 
 
@@ -326,7 +325,7 @@ def lookup(
     if session.json:
         output.write_json(output.result_line(value))
     elif not session.quiet:
-        asked = output.count(value.models, "model")
+        asked = counted(value.models, "model")
         if dry_run:
             output.line(f"{asked} would be asked about.")
         else:
@@ -376,5 +375,5 @@ def stats(session: Session) -> int:
             (count.type, str(count.models), output.percent(count.share), output.size(count.size)) for count in counts
         ]
         output.table(("type", "models", "share", "size"), rows, right=("models", "share", "size"))
-        output.told(f"{output.count(models, 'model')}, {output.size(total)}.")
+        output.told(f"{counted(models, 'model')}, {output.size(total)}.")
     return 0

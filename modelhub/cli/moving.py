@@ -12,7 +12,7 @@ from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
 from modelhub.cli.listing import filter_options, made_filter
 from modelhub.core.errors import InvalidInput, NotFound
-from modelhub.core.names import printable
+from modelhub.core.names import counted, printable
 from modelhub.core.places import HubPlaces, expand
 from modelhub.files import sealing
 from modelhub.services import backup as backups
@@ -115,9 +115,7 @@ def export(
             cipher = None if dry_run else _cipher(folder, recipients, (), passphrase_file)
             task = hub.bundles.write(folder, models, cipher, dry_run=dry_run)
             done, problems = output.follow(task, session, output.say_problem)
-            told = (
-                f"{output.count(done.models, 'model')}, {output.count(done.files, 'file')} ({output.size(done.bytes)})"
-            )
+            told = f"{counted(done.models, 'model')}, {counted(done.files, 'file')} ({output.size(done.bytes)})"
             also = f", {done.there} were there" if done.there else ""
             return output.finish(session, done, f"{told} {'would be ' if dry_run else ''}written{also}.", problems)
     if session.json and target == "-":
@@ -162,9 +160,7 @@ def merge(session: Session, other: str, dry_run: bool) -> int:
     would = "would be " if dry_run else ""
     told = f"{came.new} models {would}new, {came.known} {would}completed; {output.size(came.bytes)} {would}taken in."
     if not dry_run:
-        told += (
-            f" {output.count(value.links, 'link')} lead here now, {output.count(value.targets, 'target')} taken over."
-        )
+        told += f" {counted(value.links, 'link')} lead here now, {counted(value.targets, 'target')} taken over."
     if value.left:
         told += f" {value.left} are deployed there in other ways: `modelhub --hub {other} undeploy --all`."
     return output.finish(session, value, told, problems)
@@ -180,10 +176,10 @@ def move(session: Session, folder: str, keep_old: bool, dry_run: bool) -> int:
     task = moving.move(output.settings(session), folder, keep_old=keep_old, dry_run=dry_run)
     value, problems = output.follow(task, session, output.say_problem)
     would = "would be " if dry_run else ""
-    told = f"{output.count(value.files, 'file')} ({output.size(value.bytes)}) {would}moved"
-    told += "." if dry_run else f", {output.count(value.links, 'link')} led there."
+    told = f"{counted(value.files, 'file')} ({output.size(value.bytes)}) {would}moved"
+    told += "." if dry_run else f", {counted(value.links, 'link')} led there."
     if value.left:
-        told += f" {output.count(value.left, 'file')} that are not the hub's stay at the old place."
+        told += f" {counted(value.left, 'file')} that are not the hub's stay at the old place."
     if not dry_run:
         told += f" Set model_hub.path to {expand(folder)}, or use --hub."
     return output.finish(session, value, told, problems)

@@ -102,11 +102,6 @@ def size(value: int) -> str:
     return human_size(value)
 
 
-def count(number: int, noun: str) -> str:
-    """`1 model`, `2 models`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def percent(value: float) -> str:
     return f"{value:.0%}"
 

@@ -9,7 +9,7 @@ import click
 from modelhub.cli import output
 from modelhub.cli.app import HubGroup, Session
 from modelhub.core.errors import from_os_error
-from modelhub.core.names import printable
+from modelhub.core.names import counted, printable
 from modelhub.services.hub import open_hub
 from modelhub.services.judge import require_exists
 from modelhub.services.rules import rule_text
@@ -40,7 +40,7 @@ def list_rules(session: Session, text: str = "", table: str = "", mine: bool = F
             (one.table, one.key, one.origin, "yes" if one.enabled else "no", one.says, one.because) for one in found
         ]
         output.table(("table", "rule", "whose", "on", "says", "because"), rows)
-        output.told(f"{output.count(len(found), 'rule')}.")
+        output.told(f"{counted(len(found), 'rule')}.")
     return 0
 
 
@@ -129,7 +129,7 @@ def _take_in(
         output.write_json({"rules": keys, "dry_run": dry_run})
     elif not session.quiet:
         done = "would be yours" if dry_run else "now yours"
-        output.line(f"{output.count(len(keys), 'rule')} {done}: {', '.join(keys[:10])}{' …' if len(keys) > 10 else ''}")
+        output.line(f"{counted(len(keys), 'rule')} {done}: {', '.join(keys[:10])}{' …' if len(keys) > 10 else ''}")
         if not dry_run:
             output.told("`modelhub reclassify --stale` judges by them.")
     return 0
@@ -176,7 +176,7 @@ def reset(session: Session, key: str, everything: bool) -> int:
     if session.json:
         output.write_json({"removed": gone})
     elif not session.quiet:
-        output.line(f"{output.count(gone, 'rule')} of yours taken away.")
+        output.line(f"{counted(gone, 'rule')} of yours taken away.")
     return 0
 
 
@@ -215,5 +215,5 @@ def lint(session: Session, no_samples: bool) -> int:
         if found:
             rows = [(one.level, one.table, one.key, one.message) for one in found]
             output.table(("level", "table", "rule", "finding"), rows)
-        output.told(f"{output.count(wrong, 'error')}, {output.count(len(found) - wrong, 'note')}.")
+        output.told(f"{counted(wrong, 'error')}, {counted(len(found) - wrong, 'note')}.")
     return output.WITH_PROBLEMS if wrong else 0

@@ -13,6 +13,7 @@ from modelhub.cli.app import HubCommand, Session
 from modelhub.core.config import Settings
 from modelhub.core.errors import ModelHubError, NotFound
 from modelhub.core.events import Event, FileSeen
+from modelhub.core.names import counted
 from modelhub.core.places import HubPlaces, user_rules
 from modelhub.core.plain import plain
 from modelhub.core.types import ADOPT_MODES, Adopt, Classified, Evidence, Model, ModelFilter
@@ -71,8 +72,8 @@ def _agreed(session: Session, settings: Settings, roots: Sequence[str], mode: Ad
         quiet = Session(quiet=session.quiet)
         summary, _ = output.follow(hub.scan(roots, adopt=mode, dry_run=True), quiet, lambda _: None)
     models = summary.outcomes.get("added", 0) + summary.outcomes.get("duplicate", 0)
-    counted = f"{output.count(models, 'model')}, {output.size(summary.bytes_stored)}"
-    output.told(f"{counted}, would {_WORDS[mode]}: {settings.hub}/models.")
+    told = f"{counted(models, 'model')}, {output.size(summary.bytes_stored)}"
+    output.told(f"{told}, would {_WORDS[mode]}: {settings.hub}/models.")
     return click.confirm("Go on?", default=False, err=True)
 
 
@@ -111,16 +112,16 @@ def _say_file(session: Session) -> Any:
 
 def _summary(summary: ScanSummary) -> str:
     parts = [
-        f"{output.count(count, 'model')} {outcome}" if outcome in ("added", "known") else f"{count} {outcome}"
+        f"{counted(count, 'model')} {outcome}" if outcome in ("added", "known") else f"{count} {outcome}"
         for outcome, count in sorted(summary.outcomes.items())
     ]
     would = "would be " if summary.dry_run else ""
-    text = f"{output.count(summary.files, 'file')}: {', '.join(parts) or 'none'}"
+    text = f"{counted(summary.files, 'file')}: {', '.join(parts) or 'none'}"
     text += f"; {output.size(summary.bytes_stored)} {would}new"
     if summary.bytes_duplicate:
         text += f", {output.size(summary.bytes_duplicate)} {would}saved as duplicates"
     if summary.missing:
-        text += f"; {output.count(summary.missing, 'model')} missing"
+        text += f"; {counted(summary.missing, 'model')} missing"
     return f"{text} ({summary.seconds:.1f} s)."
 
 

@@ -8,6 +8,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, Session
+from modelhub.core.names import counted
 from modelhub.core.plain import plain
 from modelhub.services.duplicates import Group, Relatives, foreseen
 from modelhub.services.hub import Hub, open_hub
@@ -66,7 +67,7 @@ def duplicates(
 
 
 def _told(files: int, groups: int, freed: int, *, done: bool) -> str:
-    copies = f"{files} {'copy' if files == 1 else 'copies'} of {output.count(groups, 'file')}"
+    copies = f"{files} {'copy' if files == 1 else 'copies'} of {counted(groups, 'file')}"
     could, would = ("became", "") if done else ("could be", "would be ")
     return f"{copies} {could} links; {output.size(freed)} {would}freed."
 
@@ -97,7 +98,7 @@ def _relatives(session: Session, hub: Hub) -> int:
             for model in group.models:
                 words = " ".join(word for word in (model.precision, model.quantization) if word)
                 output.line(f"  {model.id:>5}  {output.size(model.size):>9}  {words:12}  {model.filename}")
-        output.told(f"{output.count(len(found), 'group')} of relatives.")
+        output.told(f"{counted(len(found), 'group')} of relatives.")
     return output.WITH_PROBLEMS if problems else 0
 
 
@@ -127,6 +128,6 @@ def unused(session: Session, not_opened_for: str, everything: bool) -> int:
     ]
     output.table(("id", "type", "size", "frees", "opened", "used by", "name"), rows, right=("id", "size", "frees"))
     output.told(
-        f"{output.count(len(found), 'model')}; deleting them would free {output.size(sum(one.frees for one in found))}."
+        f"{counted(len(found), 'model')}; deleting them would free {output.size(sum(one.frees for one in found))}."
     )
     return 0

@@ -7,6 +7,7 @@ import click
 
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
+from modelhub.core.names import counted
 from modelhub.services import trash as bin_
 from modelhub.services.hub import Hub, open_hub
 from modelhub.services.trash import Doomed, PrunePlan, Trashed
@@ -30,7 +31,7 @@ def delete(session: Session, models: Sequence[str], dry_run: bool) -> int:
             done, problems = output.follow(hub.trash.delete(chosen, plan), session, output.say_problem)
     would = "would be " if dry_run else ""
     told = (
-        f"{output.count(done.models, 'model')} {would}in the trash, {output.count(done.links, 'link')} {would}removed;"
+        f"{counted(done.models, 'model')} {would}in the trash, {counted(done.links, 'link')} {would}removed;"
         f" {output.size(done.bytes)} stay on the disk until `modelhub prune`."
     )
     return output.finish(session, done, told, problems)
@@ -71,7 +72,7 @@ def restore(session: Session, models: Sequence[str], dry_run: bool) -> int:
             done, problems = Trashed(len(gone), 0, 0, sum(one.size for one in gone), 0, dry_run=True), 0
         else:
             done, problems = output.follow(hub.trash.restore(gone), session, output.say_problem)
-    told = f"{output.count(done.models, 'model')} {'would be ' if dry_run else ''}back"
+    told = f"{counted(done.models, 'model')} {'would be ' if dry_run else ''}back"
     where = f", linked again in {', '.join(targets)}" if targets else ""
     return output.finish(session, done, f"{told}{where}.", problems)
 
@@ -125,7 +126,7 @@ def _carry_out(session: Session, hub: Hub, replan: Callable[[], PrunePlan], *, y
         done, problems = output.follow(hub.trash.prune(replan), session, output.say_problem)
     would = "would be " if done.dry_run else ""
     told = (
-        f"{output.count(done.models, 'model')} and {output.count(done.files, 'file')} {would}removed,"
+        f"{counted(done.models, 'model')} and {counted(done.files, 'file')} {would}removed,"
         f" {output.size(done.frees)} {would}freed, {done.kept} kept."
     )
     if done.dry_run and not dry_run:
@@ -142,7 +143,7 @@ def _say_plan(session: Session, plan: PrunePlan) -> None:
 
 def _removal(word: str, one: Doomed) -> str:
     also = "" if one.frees else "; it has other names on the disk, so nothing is freed"
-    links = f"; {output.count(len(one.links), 'link')} to it" if one.links else ""
+    links = f"; {counted(len(one.links), 'link')} to it" if one.links else ""
     return f"{word:9} {one.path} ({output.size(one.size)}{also}{links})"
 
 

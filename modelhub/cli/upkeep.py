@@ -12,6 +12,7 @@ from modelhub.cli.app import HubCommand, HubGroup, Session
 from modelhub.core import problems
 from modelhub.core.apps import Target
 from modelhub.core.deployment import Finding
+from modelhub.core.names import counted
 from modelhub.core.places import HubPlaces, expand
 from modelhub.services import backup
 from modelhub.services import hub as hubs
@@ -129,7 +130,7 @@ def audit_verify(session: Session) -> int:
     elif fault is not None:
         output.told(f"! line {fault.line} of {hub.places.audit}: {fault.message}.")
     elif not session.quiet:
-        output.line(f"{output.count(lines, 'line')}, each as it was written.")
+        output.line(f"{counted(lines, 'line')}, each as it was written.")
     return 0 if fault is None else 1
 
 
@@ -208,7 +209,7 @@ def _look_at(session: Session, hub: Hub, target: Target, *, repair: bool, move: 
     if move:
         moved, problems = output.follow(hub.checkup.move(findings, dry_run=dry_run), session, output.say_problem)
         mended.add("misplaced")
-        _say(session, moved, f"{output.count(moved.moved, 'file')} {'would be ' if dry_run else ''}moved.")
+        _say(session, moved, f"{counted(moved.moved, 'file')} {'would be ' if dry_run else ''}moved.")
     if repair:
         cleaned = hub.checkup.clean(findings, dry_run=dry_run)
         plan = hub.deployment.plan([target.name])

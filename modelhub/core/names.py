@@ -72,6 +72,12 @@ def human_size(size: int) -> str:
     return f"{value:.3g} {unit}" if value < 999.5 else f"{value:.0f} {unit}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 model`, `2 models`, `2 copies`."""
+    several = noun if number == 1 else f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {several}"
+
+
 def parse_size(text: str) -> int | None:
     """Bytes of ``2G``, ``500MB``, ``1.5 GiB`` or a plain number; None if it is no size."""
     units = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}

@@ -12,7 +12,7 @@ from textual.notifications import SeverityLevel
 from modelhub.core.actor import DOOR
 from modelhub.core.errors import ModelHubError
 from modelhub.core.events import Task
-from modelhub.core.names import printable
+from modelhub.core.names import counted, printable
 from modelhub.core.types import Model
 from modelhub.services.hub import Hub
 from modelhub.tui.actions import bindings, keymap, remapped
@@ -23,7 +23,7 @@ from modelhub.tui.dialogs import Ask, Show
 from modelhub.tui.duplicates import DuplicatesScreen
 from modelhub.tui.frame import HubScreen, JobLine
 from modelhub.tui.help import HelpScreen
-from modelhub.tui.jobs import Ended, Job
+from modelhub.tui.jobs import Ended, Job, Then
 from modelhub.tui.jobscreen import JobsScreen
 from modelhub.tui.library import LibraryScreen
 from modelhub.tui.palette import ActionCommands
@@ -123,8 +123,8 @@ class ModelHubApp(App[str]):
     def running(self) -> list[Job]:
         return [job for job in self.jobs if job.state == "running"]
 
-    def start(self, title: str, make: Callable[[], Task[Any]], then: Callable[[Any], None] | None = None) -> Job:
-        """Make and run a task in a thread of its own. `then` gets its result, unless it failed or was stopped."""
+    def start(self, title: str, make: Callable[[], Task[Any]], then: Then | None = None) -> Job:
+        """Make and run a task in a thread of its own; for `then` see Job."""
         job = Job(self, title, make, then)
         self.jobs = [*self.jobs[-_JOBS_KEPT:], job]
         job.start()
@@ -155,8 +155,10 @@ class ModelHubApp(App[str]):
             if job.problems:
                 told = job.log()[-1][0] if job.problems == 1 else f"{job.problems} problems; 8 shows them."
                 self.say(f"{job.title}: {told}", "warning")
-            if job.then is not None:
-                job.then(job.value)
+            came = job.then(job.value) if job.then is not None else None
+            if came:
+                job.tell(came)
+                self.say(came)
 
     def changed(self) -> None:
         """Something in the hub is another now: every screen looks again."""
@@ -175,7 +177,7 @@ class ModelHubApp(App[str]):
             chosen = models()
             return self.hub.trash.delete(chosen, self.hub.trash.plan_delete(chosen))
 
-        self.start(f"Delete {name}", make, lambda _: self.say(f"{name}: in the trash; U in the library undoes it."))
+        self.start(f"Delete {name}", make, lambda _: f"{name}: in the trash; U in the library undoes it.")
 
     def undo(self, *, of_models: bool = True) -> None:
         """Take back the last operation; the last deployment without `of_models`."""
@@ -183,10 +185,12 @@ class ModelHubApp(App[str]):
 
         def make() -> Task[Any]:
             undoing = self.hub.undo.plan(of_models=of_models)
-            told.append(f"{undoing.run.what} of {undoing.run.started_at}")
+            names = [printable(step.path) for step in undoing.models[:1]]
+            links = counted(len(undoing.plan.links) + len(undoing.plan.removals), "link")
+            told.append(f"{undoing.run.what}, {names[0] if names else links}, of {undoing.run.started_at} UTC")
             return self.hub.undo.run(undoing)
 
-        self.start("Undo", make, lambda _: self.say(f"Undone: {told[0]}"))
+        self.start("Undo", make, lambda _: f"Undone: {told[0]}")
 
     # Leaving
 

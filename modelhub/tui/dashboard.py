@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from modelhub.core.deployment import TargetStatus
 from modelhub.core.errors import ModelHubError
-from modelhub.core.names import human_size, printable
+from modelhub.core.names import counted, human_size, printable
 from modelhub.services.checks import Check
 from modelhub.services.hub import Hub
 from modelhub.services.verify import Scope, Verified
@@ -84,9 +84,9 @@ class DashboardScreen(HubScreen):
     def action_verify(self) -> None:
         self.main.start("Verify", lambda: self.hub.verifier.verify(Scope()), self._verified)
 
-    def _verified(self, done: Verified) -> None:
-        told = f"{done.good} of {done.contents} files are whole"
-        self.main.say(told + (f"; {done.problems} problems." if done.problems else "."))
+    def _verified(self, done: Verified) -> str:
+        told = f"{done.good} of {counted(done.contents, 'file')} are whole"
+        return told + (f"; {counted(done.problems, 'problem')}." if done.problems else ".")
 
 
 def _look(hub: Hub) -> _Seen:
@@ -107,7 +107,7 @@ def _look(hub: Hub) -> _Seen:
 
 def _drawn(seen: _Seen, width: int) -> RenderableType:
     models, size = sum(one[1] for one in seen.types), sum(one[2] for one in seen.types)
-    head = Text(f"{models:,} models, {human_size(size)}", "bold")
+    head = Text(f"{counted(models, 'model')}, {human_size(size)}", "bold")
     beside = width >= NARROW
     half = width // 2 - 2 if beside else width
     types, bases = _counts("Types", seen.types, half), _counts("Bases", seen.bases, half)

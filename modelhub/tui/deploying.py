@@ -24,7 +24,7 @@ from modelhub.core.deployment import (
 )
 from modelhub.core.errors import ModelHubError
 from modelhub.core.events import Result, Task
-from modelhub.core.names import human_size, printable
+from modelhub.core.names import counted, human_size, printable
 from modelhub.core.types import Model
 from modelhub.services.applying import Deployed
 from modelhub.services.hub import Hub
@@ -38,7 +38,7 @@ _FIXED = (
     Column("Free", 9, right=True),
 )  # fmt: skip
 _TYPE_WIDTH = 12
-_PLAN = (Column("What", 9), Column("Target", 14), Column("Where", 0), Column("Because", 34, least=100))
+_PLAN = (Column("What", 9), Column("Target", 12), Column("Where", 0, middle=True), Column("Because", 24, least=78))
 _QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
 _HOW = {
     "symlink": "link", "hardlink": "hard link", "reflink": "reflink", "copy": "copy", "write": "write",
@@ -62,10 +62,12 @@ class _TargetLine:
 class _StepLine:
     """One step of a plan in a line; its place tells it from others."""
 
-    def __init__(self, number: int, step: Step) -> None:
+    def __init__(self, number: int, step: Step, base: str) -> None:
         self.key = number
         self.troubled = isinstance(step, Conflict | Note)
-        self.cells: Row = tuple(printable(cell) for cell in (_what(step), step.target, *_where(step)))
+        where, because = _where(step)
+        cells = (_what(step), step.target, where.removeprefix(f"{base}/"), because)
+        self.cells: Row = tuple(printable(cell) for cell in cells)
 
 
 def _what(step: Step) -> str:
@@ -160,7 +162,9 @@ class DeployScreen(HubScreen):
         table.show(self._targets)
         told = [step for step in plan.steps if not (isinstance(step, Skip) and step.code in _QUIET_SKIPS)]
         told.sort(key=lambda step: (not isinstance(step, Conflict | Note), isinstance(step, Skip)))
-        self.query_one("#plan", LineTable).show([_StepLine(number, step) for number, step in enumerate(told)])
+        bases = {one.name: one.base_path for one in standing}
+        lines = [_StepLine(number, step, bases.get(step.target, "")) for number, step in enumerate(told)]
+        self.query_one("#plan", LineTable).show(lines)
         self._tell()
 
     def on_resize(self) -> None:
@@ -173,9 +177,9 @@ class DeployScreen(HubScreen):
             told = self._refused
         else:
             done = self.hub.deployment.preview(self._plan)
-            what = f"{len(self._models)} selected models: " if self._models is not None else ""
+            what = f"{counted(len(self._models), 'selected model')}: " if self._models is not None else ""
             parts = [f"{done.made} to make", f"{done.removed} to remove", f"{done.linked} already right"]
-            parts += [f"{done.conflicts} conflicts ({self._resolution}; x)"] if done.conflicts else []
+            parts += [f"{counted(done.conflicts, 'conflict')} (x: {self._resolution})"] if self._minds else []
             parts += [f"{done.configs} configs to write"] if done.configs else []
             parts += [f"{human_size(done.bytes_saved)} saved"] if done.bytes_saved else []
             parts += [f"{human_size(done.bytes_copied)} copied"] if done.bytes_copied else []
@@ -185,6 +189,11 @@ class DeployScreen(HubScreen):
     @property
     def _can_apply(self) -> bool:
         return bool(self._plan.links or self._plan.removals or self._plan.configs or self._adopting)
+
+    @property
+    def _minds(self) -> bool:
+        """Whether the way out of conflicts matters, or was chosen."""
+        return bool(self._plan.conflicts) or self._resolution != RESOLUTIONS[0]
 
     @property
     def _adopting(self) -> bool:
@@ -228,8 +237,8 @@ class DeployScreen(HubScreen):
             self.main.say("There is nothing to do.")
             return
         done = self.hub.deployment.preview(self._plan)
-        parts = [f"make {done.made} links"] if done.made else []
-        parts += [f"remove {done.removed} links"] if done.removed else []
+        parts = [f"make {counted(done.made, 'link')}"] if done.made else []
+        parts += [f"remove {counted(done.removed, 'link')}"] if done.removed else []
         parts += [f"write {done.configs} configurations"] if done.configs else []
         parts += [f"copy {human_size(done.bytes_copied)}"] if done.bytes_copied else []
         parts += ["take files of yours into the hub"] if self._adopting else []
@@ -254,5 +263,5 @@ class DeployScreen(HubScreen):
             plan = self.hub.deployment.plan(names, self._models, "rename")
         yield from self.hub.deployment.apply(plan, adopted)
 
-    def _done(self, done: Any) -> None:
-        self.main.say(f"{done.made} links made, {done.removed} removed; {human_size(done.bytes_saved)} not copied.")
+    def _done(self, done: Any) -> str:
+        return f"{counted(done.made, 'link')} made, {done.removed} removed; {human_size(done.bytes_saved)} not copied."

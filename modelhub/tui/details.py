@@ -59,6 +59,8 @@ class DetailsScreen(HubScreen):
         tree.clear()
         _fill(tree.root, describe.tree_of(details.metadata), [_MOST_NODES])
         tree.root.expand()
+        if not details.metadata:
+            tree.root.add_leaf(Text("nothing", "dim"))
         self._arrange()
 
     def on_resize(self) -> None:
@@ -101,27 +103,27 @@ class DetailsScreen(HubScreen):
 
     def action_rename(self) -> None:
         fields = [Field("name", "Name", self._model.filename)]
-        self.app.push_screen(Form("Rename", fields, "Links are called by it from the next deployment on."), self._named)
+        self.app.push_screen(Form("Rename", fields, self._named, "Links are called by it from the next deployment on."))
 
-    def _named(self, given: Mapping[str, str] | None) -> None:
-        if given and given["name"] != printable(self._model.filename):
+    def _named(self, given: Mapping[str, str]) -> None:
+        if given["name"] != printable(self._model.filename):
             self._change(lambda: self.hub.models.correct(self._known_as, fields={}, name=given["name"]))
 
     def action_edit(self) -> None:
         model, types = self._model, self.hub.models.types()
+        known = ((name, f"{name}  ({shown})") for name, shown in types)
+        decide = (("", "let the rules decide again"),) if "type" in self._details.corrections else ()
         fields = [
-            Field("type", "Type", model.type, choices=tuple((name, f"{name}  ({shown})") for name, shown in types)),
+            Field("type", "Type", model.type, choices=(*decide, *known)),
             Field("base", "Base", model.base, suggested=tuple(self.hub.models.bases())),
             Field("sub_type", "Sub-type", model.sub_type),
             Field("tags", "Tags, with commas between them", ", ".join(model.tags)),
             Field("notes", "Notes", model.notes),
         ]
         hint = "What you set outlives every reclassification; an emptied base or sub-type lets the rules decide again."
-        self.app.push_screen(Form(printable(model.filename), fields, hint), self._edited)
+        self.app.push_screen(Form(printable(model.filename), fields, self._edited, hint))
 
-    def _edited(self, given: Mapping[str, str] | None) -> None:
-        if given is None:
-            return
+    def _edited(self, given: Mapping[str, str]) -> None:
         model = self._model
         known = {"type": model.type, "base": model.base, "sub_type": model.sub_type}
         fields = {name: given[name].strip() for name in known if given[name].strip() != known[name]}
@@ -137,20 +139,19 @@ class DetailsScreen(HubScreen):
             )
 
     def _change(self, change: Callable[[], Model]) -> None:
-        changed = self.attempt(change)
-        if changed is not None:
-            words = " ".join(dict.fromkeys(word for word in (changed.type, changed.base, changed.sub_type) if word))
-            self.say(f"{changed.filename}: {words}. U in the library undoes it.")
-            self.main.changed()
+        changed = change()
+        words = " ".join(dict.fromkeys(word for word in (changed.type, changed.base, changed.sub_type) if word))
+        self.say(f"{changed.filename}: {words}. U in the library undoes it.")
+        self.main.changed()
 
     def action_reclassify(self) -> None:
         before = self._model
 
-        def told(_: object) -> None:
+        def told(_: object) -> str:
             now = self.hub.models.details(self._known_as).model
             words = " ".join(word for word in (now.type, now.base, now.sub_type) if word)
             same = (now.type, now.base, now.sub_type) == (before.type, before.base, before.sub_type)
-            self.main.say(f"{now.filename}: {'still ' if same else ''}{words}")
+            return f"{now.filename}: {'still ' if same else ''}{words}"
 
         self.main.start(f"Reclassify {before.filename}", lambda: self.hub.models.reclassify([before]), told)
 

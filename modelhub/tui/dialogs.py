@@ -1,6 +1,6 @@
 """Small dialogs: a question, a choice, a form, a text to copy."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from textual.suggester import Suggester, SuggestFromList
 from textual.widgets import Button, Input, OptionList, Select, Static, TextArea
 from textual.widgets.option_list import Option
 
+from modelhub.core.errors import ModelHubError
 from modelhub.core.names import printable
 from modelhub.core.places import completed
 from modelhub.tui.actions import bindings
@@ -38,7 +39,7 @@ class Ask(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         with Vertical(id="question"):
-            yield Static(printable(self._question), markup=False)
+            yield Static(_lines(self._question), markup=False)
             with Horizontal(id="buttons"):
                 yield Button(Content(f"{self._yes} (y)"), id="yes", variant="warning")
                 yield Button("No (n)", id="no", variant="primary")
@@ -104,15 +105,23 @@ class Field:
     is_folder: bool = False
 
 
-class Form(ModalScreen[Mapping[str, str] | None]):
-    """Fields to fill in; their values by name, or None."""
+class Form(ModalScreen[None]):
+    """Fields to fill in. `save` gets their values by name; while it refuses them the form stays, and says why."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("dialogs", "editor")
 
-    def __init__(self, title: str, fields: Sequence[Field], hint: str = "", done: str = "Save") -> None:
+    def __init__(
+        self,
+        title: str,
+        fields: Sequence[Field],
+        save: Callable[[Mapping[str, str]], object],
+        hint: str = "",
+        done: str = "Save",
+    ) -> None:
         super().__init__()
         self._title = title
         self._fields = fields
+        self._save = save
         self._hint = hint
         self._done = done
 
@@ -138,11 +147,23 @@ class Form(ModalScreen[Mapping[str, str] | None]):
             widget = self.query_one(f"#field-{field.name}")
             value = widget.value if isinstance(widget, Input | Select) else ""
             values[field.name] = value if isinstance(value, str) else ""
-        self.dismiss(values)
+        _saved(self, lambda: self._save(values))
 
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        self.dismiss()
+
+
+def _saved(dialog: ModalScreen[None], save: Callable[[], object]) -> None:
+    """Close the dialog if what it holds can be saved; else say why not."""
+    try:
+        save()
+    except ModelHubError as error:
+        hint = dialog.query_one("#hint", Static)
+        hint.update(printable(f"{error.message} {error.hint}"))
+        hint.add_class("refused")
+    else:
+        dialog.dismiss()
 
 
 def _input(field: Field) -> Input | Select[str]:
@@ -183,20 +204,22 @@ class Show(ModalScreen[None]):
         self.dismiss()
 
 
-class Edit(ModalScreen[str | None]):
-    """A text of several lines to change; the new one, or None."""
+class Edit(ModalScreen[None]):
+    """A text of several lines to change. `save` gets it; while it refuses the text the dialog stays, and says why."""
 
     BINDINGS: ClassVar[list[BindingType]] = bindings("dialogs", "editor")
 
-    def __init__(self, title: str, text: str) -> None:
+    def __init__(self, title: str, text: str, save: Callable[[str], object]) -> None:
         super().__init__()
         self._title = title
         self._text = text
+        self._save = save
 
     def compose(self) -> ComposeResult:
         with Vertical(id="dialog"):
             yield Static(printable(self._title), classes="title", markup=False)
             yield TextArea(_lines(self._text))
+            yield Static(id="hint", markup=False)
             with Horizontal(id="buttons"):
                 yield Button("Save (Ctrl+S)", id="done", variant="primary")
                 yield Button("Cancel", id="cancel")
@@ -206,11 +229,11 @@ class Edit(ModalScreen[str | None]):
 
     @on(Button.Pressed, "#done")
     def action_save(self) -> None:
-        self.dismiss(self.query_one(TextArea).text)
+        _saved(self, lambda: self._save(self.query_one(TextArea).text))
 
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        self.dismiss()
 
 
 def _lines(text: str) -> str:

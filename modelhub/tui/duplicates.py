@@ -5,7 +5,7 @@ from functools import partial
 
 from textual import on
 
-from modelhub.core.names import human_size, printable
+from modelhub.core.names import counted, human_size, printable
 from modelhub.services.duplicates import Group
 from modelhub.tui.actions import bindings
 from modelhub.tui.dialogs import Ask
@@ -54,7 +54,7 @@ class DuplicatesScreen(TableScreen):
         copies = sum(len(group.others) for group in groups)
         freed = human_size(sum(group.wasted for group in groups))
         question = (
-            f"Replace {copies:,} cop{'ies' if copies > 1 else 'y'} by links to the stored file, after comparing them"
+            f"Replace {counted(copies, 'copy')} by links to the stored file, after comparing them"
             f" byte by byte? It frees {freed}."
         )
         self.app.push_screen(Ask(question, "Make one"), partial(self._link, groups))
@@ -64,7 +64,7 @@ class DuplicatesScreen(TableScreen):
             self.main.start(
                 f"Make {len(groups):,} duplicates one",
                 lambda: self.hub.duplicates.link(groups),
-                lambda done: self.main.say(f"{done.files} copies are links now; {human_size(done.freed)} are free."),
+                lambda done: f"{counted(done.files, 'copy')} made links; {human_size(done.freed)} are free.",
             )
 
     def action_undo(self) -> None:

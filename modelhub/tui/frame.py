@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import work
@@ -30,11 +31,12 @@ _BAR = tuple(action for action in ACTIONS if action.does.startswith("screen("))
 
 
 class Tabs(Widget):
-    """The names of the screens and their keys; a click goes there."""
+    """The names of the screens and their keys, and which hub it is, where there is room; a click goes there."""
 
-    def __init__(self, current: str) -> None:
+    def __init__(self, current: str, place: str) -> None:
         super().__init__()
         self._current = current
+        self._place = place
 
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  (there is one line only)
         plain = self.rich_style
@@ -42,6 +44,10 @@ class Tabs(Widget):
         for action in _BAR:
             style = plain + Style(bold=True, reverse=True) if action.name == self._current else plain
             segments += [Segment(_label(action.keys, action.label), style), Segment(" ", plain)]
+        left = self.size.width - sum(cell_len(segment.text) for segment in segments) - 1
+        place = printable(self._place)
+        if cell_len(place) + 3 <= left:
+            segments.append(Segment(f"{place:>{left - (cell_len(place) - len(place))}}", plain + Style(dim=True)))
         return Strip(segments).adjust_cell_length(self.size.width, plain)
 
     def on_click(self, event: Click) -> None:
@@ -90,10 +96,10 @@ class HubScreen(Screen[None]):
         return self.app
 
     def compose(self) -> ComposeResult:
-        yield Tabs(self.NAME)
+        yield Tabs(self.NAME, str(self.hub.places.root))
         yield from self.content()
         yield JobLine()
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def content(self) -> ComposeResult:
         """What stands between the bar above and the lines below."""

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from textual.message import Message
 from textual.message_pump import MessagePump
@@ -16,6 +16,7 @@ from modelhub.core.events import FileSeen, Problem, Progress, Result, Task
 from modelhub.core.names import human_size, printable
 
 T = TypeVar("T")
+Then: TypeAlias = Callable[[Any], str | None]
 State = Literal["running", "done", "failed", "stopped"]
 _LOG_LINES = 2000
 _SPEED_SECONDS = 2.0
@@ -38,11 +39,12 @@ def quick(work: Callable[[], T]) -> Task[T]:
 class Job:
     """One task and the thread that makes and runs it. The thread writes, everybody else reads.
 
-    `Ended` is posted to `owner`; `then` is for the result, to be called in the interface's own thread.
+    `Ended` is posted to `owner`; `then` is for the result, to be called in the interface's own thread, unless the task
+    failed or was stopped; what it gives is said and logged.
     """
 
     def __init__(
-        self, owner: MessagePump, title: str, make: Callable[[], Task[Any]], then: Callable[[Any], None] | None = None
+        self, owner: MessagePump, title: str, make: Callable[[], Task[Any]], then: "Then | None" = None
     ) -> None:
         self.title = title
         self.then = then
@@ -112,12 +114,16 @@ class Job:
             self.problems += 1
             self._say(f"{event.message} {event.hint}", trouble=True)
         elif isinstance(event, FileSeen):
-            if event.outcome not in ("known", "skipped"):
+            if event.outcome not in ("known", "skipped") or event.message:
                 what = " ".join(word for word in (event.sub_type or event.base, event.type) if word)
                 told = f"{event.outcome:9}  {what}  {event.path}  {event.message}".rstrip()
                 self._say(told, trouble=bool(event.message))
         elif isinstance(event, Result):
             self.value = event.value
+
+    def tell(self, text: str) -> None:
+        """Add a line to the log."""
+        self._say(text, trouble=False)
 
     def _say(self, text: str, *, trouble: bool) -> None:
         self._log.append((printable(text.strip()), trouble))

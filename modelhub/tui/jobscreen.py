@@ -13,8 +13,8 @@ from modelhub.tui.jobs import Job
 from modelhub.tui.table import Column, Header, LineTable, Row
 
 _COLUMNS = (
-    Column("Task", 0), Column("State", 9), Column("Began", 9, least=90), Column("Done", 5, right=True),
-    Column("How far", 46, least=70),
+    Column("Task", 0, middle=True), Column("State", 9), Column("Began", 9, least=90), Column("Done", 5, right=True),
+    Column("How far", 46, least=110),
 )  # fmt: skip
 _TICK_SECONDS = 0.3
 

@@ -11,7 +11,7 @@ from textual.widgets import Input, Static
 
 from modelhub.core.errors import InvalidInput, ModelHubError
 from modelhub.core.events import Task
-from modelhub.core.names import human_size, printable
+from modelhub.core.names import counted, human_size, printable
 from modelhub.core.places import expand
 from modelhub.core.query import Term, parse
 from modelhub.core.types import Adopt, Listed, Model
@@ -55,6 +55,7 @@ class LibraryScreen(HubScreen):
         self._marked: set[object] = set()
         self._last_marked: object = None
         self._wrong = ""
+        self._asked: tuple[Term, ...] = ()
         self._preview: bool | None = None
         self._previewing: Timer | None = None
         self._loaded = False
@@ -75,6 +76,7 @@ class LibraryScreen(HubScreen):
 
     def on_mount(self) -> None:
         self.table.marked = self._marked
+        self.query_one(Header).sorted_by = (COLUMNS[0].name, False)
         self.watch(self.table, "cursor", self._count, init=False)  # in the same frame as the table itself
         self.set_focus(self.table)
         super().on_mount()
@@ -134,13 +136,14 @@ class LibraryScreen(HubScreen):
         self._focus_rows()
 
     def _terms(self) -> list[Term]:
-        """What is asked for; while something is typed that cannot be asked, it is left out and told."""
+        """What is asked for; while something is typed that cannot be asked, what was asked before still holds."""
         self._wrong = ""
         terms: list[Term] = []
         try:
-            terms += parse(self.query_one("#query", Input).value)
+            self._asked = parse(self.query_one("#query", Input).value)
         except InvalidInput as error:
             self._wrong = f"{error.message} {error.hint}"
+        terms += self._asked
         for field in _FIELDS:
             value = self.query_one(f"#{field}", Input).value.strip().casefold()
             terms += [Term(field, (value,))] if value else []
@@ -165,7 +168,7 @@ class LibraryScreen(HubScreen):
 
     def _count(self) -> None:
         shown, row = len(self._shown), self.table.cursor + 1
-        parts = [f"{shown:,} of {len(self._entries.all):,} models, {human_size(self._size_shown)}"]
+        parts = [f"{shown:,} of {counted(len(self._entries.all), 'model')}, {human_size(self._size_shown)}"]
         if self._marked:
             parts.append(f"{len(self._marked):,} selected")
         if shown > 1:
@@ -335,7 +338,7 @@ class LibraryScreen(HubScreen):
             self.main.start(
                 f"Hash files of {_named(chosen)}",
                 lambda: self.hub.hash_files.write(models()),
-                lambda done: self.say(f"{done.written} hash files written, {done.there} there."),
+                lambda done: f"{counted(done.written, 'hash file')} written, {done.there} there.",
             )
 
     def action_lookup(self) -> None:
@@ -344,7 +347,7 @@ class LibraryScreen(HubScreen):
             self.main.start(
                 f"Look up {_named(chosen)}",
                 lambda: self.hub.lookup.run(models(), again=True),
-                lambda done: self.say(f"{done.models} asked about, {done.found} found, {done.changed} changed."),
+                lambda done: f"{done.models} asked about, {done.found} found, {done.changed} changed.",
             )
 
     def action_reclassify(self) -> None:
@@ -362,7 +365,7 @@ class LibraryScreen(HubScreen):
         self.main.start(
             f"Reclassify {which}",
             lambda: self.hub.models.reclassify(None if which == "stale" else models()),
-            lambda done: self.say(f"{done.models} judged, {done.changed} changed."),
+            lambda done: f"{done.models} judged, {done.changed} changed.",
         )
 
     def action_export(self) -> None:
@@ -376,12 +379,12 @@ class LibraryScreen(HubScreen):
             Field("target", "File, or folder of the bundle", "models.csv", is_folder=True),
         ]
         self.app.push_screen(
-            Form("Export", fields, "A file that stands there is written over.", "Export"), self._export
+            Form("Export", fields, self._export, "A file that stands there is written over.", "Export")
         )
 
-    def _export(self, given: Mapping[str, str] | None) -> None:
-        if given is None or not given["target"]:
-            return
+    def _export(self, given: Mapping[str, str]) -> None:
+        if not given["target"]:
+            raise InvalidInput("It needs a place.", hint="Name a file, or the folder of the bundle.")
         chosen = self.selected if given["what"] == "selected" else [entry.listed for entry in self._shown]
         models, target, form = self._models(chosen), expand(given["target"]), given["form"]
 
@@ -391,7 +394,7 @@ class LibraryScreen(HubScreen):
             wanted = next(one for one in inventory.FORMS if one == form)
             return quick(lambda: inventory.save(target, wanted, models()))
 
-        self.main.start(f"Export to {target}", make, lambda _: self.say(f"{len(chosen):,} models written to {target}."))
+        self.main.start(f"Export to {target}", make, lambda _: f"{counted(len(chosen), 'model')} written to {target}.")
 
 
 def _named(listed: Sequence[Listed]) -> str:

@@ -99,20 +99,19 @@ class RulesScreen(TableScreen):
             self.app.push_screen(Show(f"{rule.key} is a rule of {rule.origin}; change it there", text))
         else:
             title = f"{rule.key}: what you save is a rule of yours over ours"
-            self.app.push_screen(Edit(title, text), partial(self._edited, name, text))
+            self.app.push_screen(Edit(title, text, partial(self._edited, name, text)))
 
-    def _edited(self, name: str, before: str, after: str | None) -> None:
-        if after is not None and after.strip() != before.strip():
+    def _edited(self, name: str, before: str, after: str) -> None:
+        if after.strip() != before.strip():
             self._save(after, only=name)
 
     def action_add(self) -> None:
-        self.app.push_screen(Edit("A rule of yours", _NEW), lambda text: self._save(text) if text else None)
+        self.app.push_screen(Edit("A rule of yours", _NEW, self._save))
 
     def _save(self, text: str, *, only: str = "") -> None:
-        keys = self.attempt(lambda: self.hub.rules.add(text, "what you wrote", replace=bool(only), only=only))
-        if keys:
-            self.main.say(f"Saved: {', '.join(keys)}. R in the library judges models by it.")
-            self.shown()
+        keys = self.hub.rules.add(text, "what you wrote", replace=bool(only), only=only)
+        self.main.say(f"Saved: {', '.join(keys)}. R in the library judges models by it.")
+        self.shown()
 
     def action_enable(self) -> None:
         rule = self._rule

@@ -23,7 +23,7 @@ _WORDS: dict[Adopt, str] = {
     "hardlink": "hard link",
     "reflink": "copy on write",
 }
-_HINT = "→ completes a name · Enter looks first, Enter again scans · Esc stops or closes"
+_HINT = "→ completes a name · Enter looks first, Enter again scans · Esc stops · Close lets it run on"
 _TICK_SECONDS = 0.15
 
 

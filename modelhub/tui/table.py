@@ -23,7 +23,8 @@ from textual.widget import Widget
 class Column:
     """`width` in cells; 0 takes what is left. `least`: the table's width from which the column is shown.
 
-    What is searched for is made visible in columns that are `searched`.
+    What is searched for is made visible in columns that are `searched`. What is too long is cut at its end, or in the
+    `middle`, where names and paths are alike.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     right: bool = False
     least: int = 0
     searched: bool = False
+    middle: bool = False
 
 
 Row = Sequence[str]
@@ -39,6 +41,7 @@ Place = tuple[int, int, bool]
 
 _SCROLLBAR = 1
 """Cells that the table keeps free for its scroll bar."""
+_LONG_ENDING = 6
 _MARK = "●"
 
 
@@ -65,10 +68,14 @@ def layout(columns: Sequence[Column], width: int) -> list[Place]:
     return [(place, column.width or rest, column.right) for place, column in shown]
 
 
-def fitted(text: str, width: int, *, right: bool) -> str:
-    """A cell, cut or padded to its width."""
+def fitted(text: str, width: int, *, right: bool, middle: bool = False) -> str:
+    """A cell, cut or padded to its width. Of what is cut in the middle a long file ending goes first."""
+    if middle and cell_len(text) > width:
+        stem, dot, ending = text.rpartition(".")
+        text = f"{stem}…" if dot and len(ending) > _LONG_ENDING else text
     if cell_len(text) > width:
-        text = set_cell_size(text, width - 1) + "…"
+        end = set_cell_size(text[::-1], width // 2 - 1)[::-1].lstrip() if middle else ""
+        text = f"{set_cell_size(text, width - 1 - cell_len(end))}…{end}"
     return " " * (width - cell_len(text)) + text if right else set_cell_size(text, width)
 
 
@@ -186,8 +193,9 @@ class LineTable(ScrollView, can_focus=True):
         segments = [Segment(_MARK if marked else " ", style)]
         cells = row.cells
         for place, cells_wide, right in layout(self._columns, width):
-            text = fitted(cells[place], cells_wide, right=right)
-            segments += self._segments(text, style) if self._columns[place].searched else [Segment(text, style)]
+            column = self._columns[place]
+            text = fitted(cells[place], cells_wide, right=right, middle=column.middle)
+            segments += self._segments(text, style) if column.searched else [Segment(text, style)]
             segments.append(Segment("  ", style))
         return Strip(segments).adjust_cell_length(width, style)
 

@@ -8,7 +8,9 @@ from typing import Any
 from textual import on
 
 from modelhub.core.apps import Target
+from modelhub.core.errors import InvalidInput
 from modelhub.core.names import human_size, printable
+from modelhub.core.places import expand
 from modelhub.core.rules import said
 from modelhub.services.detect import Detected, Detection
 from modelhub.tui.actions import bindings
@@ -25,8 +27,12 @@ class _Line:
         self.troubled = bool(target.options.problem)
         self.cells: Row = (
             printable(target.name), printable(target.app), "yes" if target.enabled else "no", target.method or "-",
-            printable(said(target.options.include)) or "-", printable(target.base_path),
+            printable(said(target.options.include)) or "-", printable(target.base_path) + _absent(target),
         )  # fmt: skip
+
+
+def _absent(target: Target) -> str:
+    return "" if os.path.isdir(expand(target.base_path)) else " (not there)"
 
 
 class TargetsScreen(TableScreen):
@@ -34,7 +40,7 @@ class TargetsScreen(TableScreen):
     BINDINGS = bindings("targets")
     COLUMNS = (
         Column("Target", 16), Column("App", 14), Column("On", 3), Column("Method", 9, least=90),
-        Column("Only", 20, least=120), Column("Path", 0),
+        Column("Only", 20, least=120), Column("Path", 0, middle=True),
     )  # fmt: skip
     EMPTY = "No target. f finds installed apps, a adds an app or a folder."
 
@@ -69,21 +75,18 @@ class TargetsScreen(TableScreen):
             Field("url", "Address, if it is spoken to; empty: the usual one", target.options.url),
         ]
         hint = f"{app.display_name}. {' '.join(app.hazards)}".strip()
-        self.app.push_screen(Form(f"Target {target.name}", fields, printable(hint)), partial(self._edited, target.name))
+        self.app.push_screen(Form(f"Target {target.name}", fields, partial(self._edited, target.name), printable(hint)))
 
-    def _edited(self, name: str, given: Mapping[str, str] | None) -> None:
-        if given is not None:
-            self.attempt(
-                lambda: self.hub.targets.change(
-                    name,
-                    path=given["path"],
-                    display_name=given["display_name"],
-                    method=given["method"],
-                    naming=given["names"],
-                    url=given["url"],
-                )
-            )
-            self.shown()
+    def _edited(self, name: str, given: Mapping[str, str]) -> None:
+        self.hub.targets.change(
+            name,
+            path=given["path"],
+            display_name=given["display_name"],
+            method=given["method"],
+            naming=given["names"],
+            url=given["url"],
+        )
+        self.shown()
 
     def action_add(self) -> None:
         apps = [app for app in self.hub.targets.apps().values() if not app.not_possible]
@@ -92,13 +95,14 @@ class TargetsScreen(TableScreen):
             Field("name", "Name"),
             Field("path", "Path; empty: the app's usual one", is_folder=True),
         ]
-        self.app.push_screen(Form("Add a target", fields, "→ completes a path.", "Add"), self._added)
+        self.app.push_screen(Form("Add a target", fields, self._added, "→ completes a path.", "Add"))
 
-    def _added(self, given: Mapping[str, str] | None) -> None:
-        if given is not None:
-            name = given["name"] or given["app"]
-            self.attempt(lambda: self.hub.targets.add(name, given["path"], app=given["app"]))
-            self.shown()
+    def _added(self, given: Mapping[str, str]) -> None:
+        name = given["name"] or given["app"]
+        if given["app"] == "folder" and not given["path"]:
+            raise InvalidInput("A plain folder needs a path.", hint="Name the folder that models go to.")
+        self.hub.targets.add(name, given["path"], app=given["app"])
+        self.shown()
 
     def action_remove(self) -> None:
         target = self._target
@@ -127,12 +131,11 @@ class TargetsScreen(TableScreen):
         if kind is not None:
             fields = [Field("folder", f"Folder of {kind}, below {target.base_path}", target.folders.get(kind, ""))]
             hint = "Empty: this type is not deployed there."
-            self.app.push_screen(Form(f"Map {kind}", fields, hint), partial(self._mapped, target.name, kind))
+            self.app.push_screen(Form(f"Map {kind}", fields, partial(self._mapped, target.name, kind), hint))
 
-    def _mapped(self, name: str, kind: str, given: Mapping[str, str] | None) -> None:
-        if given is not None:
-            self.attempt(lambda: self.hub.targets.map_type(name, kind, given["folder"].strip() or None))
-            self.shown()
+    def _mapped(self, name: str, kind: str, given: Mapping[str, str]) -> None:
+        self.hub.targets.map_type(name, kind, given["folder"].strip() or None)
+        self.shown()
 
     # Detection
 

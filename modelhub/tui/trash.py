@@ -6,7 +6,7 @@ from functools import partial
 
 from textual import on
 
-from modelhub.core.names import human_size, printable
+from modelhub.core.names import counted, human_size, printable
 from modelhub.services.trash import PrunePlan
 from modelhub.store.trash import Deleted
 from modelhub.tui.actions import bindings
@@ -38,7 +38,7 @@ class TrashScreen(TableScreen):
     def read(self) -> tuple[Sequence[Line], str]:
         lines = [_Line(deleted) for deleted in reversed(self.hub.trash.all())]
         size = human_size(sum(line.deleted.size for line in lines))
-        return lines, f"{len(lines):,} models, {size}, in the trash"
+        return lines, f"{counted(len(lines), 'model')}, {size}, in the trash"
 
     @on(LineTable.Chosen)
     def action_restore(self) -> None:
@@ -48,7 +48,7 @@ class TrashScreen(TableScreen):
             self.main.start(
                 f"Restore {deleted.filename}",
                 lambda: self.hub.trash.restore([deleted]),
-                lambda _: self.main.say(f"{deleted.filename} is back."),
+                lambda _: f"{deleted.filename} is back.",
             )
 
     def action_purge(self) -> None:
@@ -84,5 +84,5 @@ class TrashScreen(TableScreen):
             self.main.start(
                 f"Purge {deleted.filename}",
                 lambda: self.hub.trash.prune(lambda: self._planned(deleted)),
-                lambda done: self.main.say(f"{human_size(done.frees)} are free."),
+                lambda done: f"{human_size(done.frees)} are free.",
             )

@@ -92,6 +92,7 @@ def hub() -> Any:
     kept: dict[str, str] = {}
     return SimpleNamespace(
         settings=SimpleNamespace(page_size=1000, keys=(), adopt="symlink"),
+        places=SimpleNamespace(root="/hub"),
         memory=SimpleNamespace(get=lambda key: kept.get(key, ""), set=kept.__setitem__),
         models=SimpleNamespace(
             listed=lambda limit=None, after=0: [one for one in LISTED if one.id > after],

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyperclip
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import TextArea, Tree
+from textual.widgets import Input, TextArea, Tree
 
 from modelhub.core.types import ModelFilter
 from modelhub.services.hub import Hub
@@ -16,7 +16,7 @@ from modelhub.tui.details import DetailsScreen
 from modelhub.tui.library import LibraryScreen
 from tests import build
 from tests.conftest import scan
-from tests.tui.story import Story, goes_to, notices, say_yes, seen, told, until, write
+from tests.tui.story import Story, goes_to, notices, say_yes, seen, text_of, told, until, write
 
 
 @pytest.fixture
@@ -147,7 +147,8 @@ def test_what_cannot_be_set_is_told_and_nothing_is_changed(library: Hub) -> None
         await pilot.press("r")
         await write(pilot, "#field-name", "a/b")
         await pilot.press("enter")
-        await until(pilot, lambda: "is no name" in notices(app))
+        await until(pilot, lambda: "is no name" in text_of(app, "#hint"))
+        assert app.screen.query_one("#field-name", Input).value == "a/b"  # nothing typed is lost
 
     on_details(library, story)
     assert library.models.resolve("1").filename == "ink it's.safetensors"

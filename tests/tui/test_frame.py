@@ -18,6 +18,7 @@ from modelhub.tui.help import HelpScreen
 from modelhub.tui.library import LibraryScreen
 from modelhub.tui.scanning import ScanScreen
 from modelhub.tui.targets import TargetsScreen
+from modelhub.tui.trash import TrashScreen
 from tests import build
 from tests.conftest import Modelhub, scan
 from tests.tui.story import goes_to, seen, text_of, told, until, write
@@ -99,6 +100,16 @@ def test_every_action_is_there(hub: Hub, action: Action) -> None:
     owners = (ModelHubApp,) if name.startswith("app.") else places.get(action.scope) or (_SCREENS[action.scope],)
     for owner in owners:
         assert callable(getattr(owner, f"action_{name.removeprefix('app.')}", None)), (owner, name)
+
+
+def test_the_palette_shows_the_screen_of_what_is_done_elsewhere(hub: Hub) -> None:
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("ctrl+p", *"purge")
+        await until(pilot, lambda: "for good" in seen(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, TrashScreen))
+
+    told(hub, story)
 
 
 # Keys of one's own

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Select
 
 from modelhub.core.types import ModelFilter
 from modelhub.services.hub import Hub
@@ -473,8 +473,10 @@ def test_e_exports_in_every_form(library: Hub, tmp_path: Path, form: str) -> Non
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         await pilot.press("space", "e")
         assert isinstance(app.screen, Form)
-        app.screen.dismiss({"what": "selected", "form": form, "target": str(target)})
-        await until(pilot, lambda: "1 models written" in notices(app))
+        app.screen.query_one("#field-form", Select).value = form
+        await write(pilot, "#field-target", str(target))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "1 model written" in notices(app))
 
     told(library, story)
     if form == "json":

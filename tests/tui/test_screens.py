@@ -74,10 +74,10 @@ def test_only_selected_models_are_deployed(library: Hub, tmp_path: Path) -> None
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         await pilot.press("space")
         await goes_to(app, pilot, "D", DeployScreen)
-        await until(pilot, lambda: "a: 1 selected models: 1 to make" in text_of(app, "#count"))
+        await until(pilot, lambda: "a: 1 selected model: 1 to make" in text_of(app, "#count"))
         await pilot.press("a")
         await say_yes(app, pilot)
-        await until(pilot, lambda: "1 links made" in notices(app))
+        await until(pilot, lambda: "1 link made" in notices(app))
 
     told(library, story, size=(120, 30))
     assert links(tmp_path) == {"ae.safetensors"}
@@ -118,7 +118,7 @@ def test_x_goes_through_the_ways_out_of_a_conflict(library: Hub, tmp_path: Path)
                     isinstance(app.screen, DeployScreen) and app.screen._resolution == wanted  # type: ignore[misc]
                 ),
             )
-        await until(pilot, lambda: "1 conflicts (keep; x)" in text_of(app, "#count"))
+        await until(pilot, lambda: "1 conflict (x: keep)" in text_of(app, "#count"))
         assert "conflict" in seen(app)
 
     on_deploy(library, story)
@@ -193,8 +193,9 @@ def test_what_is_wrong_with_a_target_is_told(library: Hub) -> None:
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         await pilot.press("a")
         await write(pilot, "#field-name", "a/b")
+        await write(pilot, "#field-path", "/x")
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "no good name" in notices(app))
+        await until(pilot, lambda: "no good name" in text_of(app, "#hint"))
 
     on_targets(library, story)
 
@@ -273,7 +274,7 @@ def test_copies_become_links_and_files_again(hub: Hub, downloads: Path, key: str
         await until(pilot, lambda: "3 files with copies" in text_of(app, "#count"))
         await pilot.press(key)
         await say_yes(app, pilot)
-        await until(pilot, lambda: "links now" in notices(app))
+        await until(pilot, lambda: "made links" in notices(app))
         assert linked(downloads) == (3 if key == "A" else 1)
         await pilot.press("U")
         await until(pilot, lambda: "Undone" in notices(app))
@@ -291,7 +292,7 @@ def test_what_is_in_the_trash_comes_back_with_its_links(library: Hub, tmp_path: 
 
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         await goes_to(app, pilot, "6", TrashScreen)
-        await until(pilot, lambda: "1 models" in text_of(app, "#count"))
+        await until(pilot, lambda: "1 model," in text_of(app, "#count"))
         await pilot.press("r")
         await until(pilot, lambda: "Nothing is in the trash" in seen(app))
         await goes_to(app, pilot, "Z", LibraryScreen)
@@ -308,7 +309,7 @@ def test_p_removes_for_good_and_asks_first(library: Hub) -> None:
 
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         await goes_to(app, pilot, "6", TrashScreen)
-        await until(pilot, lambda: "1 models" in text_of(app, "#count"))
+        await until(pilot, lambda: "1 model," in text_of(app, "#count"))
         await pilot.press("P")
         await until(pilot, lambda: "cannot be undone" in seen(app))
         assert library.trash.all()
@@ -373,7 +374,7 @@ def test_what_is_no_rule_is_refused(library: Hub) -> None:
         await until(pilot, lambda: isinstance(app.screen, Edit))
         app.screen.query_one(TextArea).text = "architecture_patterns: 5"
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: bool(notices(app)))
+        await until(pilot, lambda: bool(text_of(app, "#hint")))
         assert not library.rules.listed(mine=True)
 
     on_rules(library, story)

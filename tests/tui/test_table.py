@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from modelhub.core.errors import NotFound
 from modelhub.core.events import Problem, Progress, Result, Task
 from modelhub.tui.jobs import Ended, Job
-from modelhub.tui.table import Column, layout, line
+from modelhub.tui.table import Column, fitted, layout, line
 
 
 def test_columns_give_way_on_narrow_terminals_and_wide_letters_keep_them_straight() -> None:
@@ -16,6 +16,15 @@ def test_columns_give_way_on_narrow_terminals_and_wide_letters_keep_them_straigh
     places = layout(columns, 40)
     rows = [("模型" * 30, "1 kB", ""), ("plain", "12 kB", ""), ("é" * 60, "", "")]
     assert {cell_len(line(row, places)) for row in rows} == {cell_len(line(rows[0], places))}
+
+
+def test_names_are_cut_where_they_are_alike() -> None:
+    cut = fitted("Llama-3.2-1B-Instruct-Q4_K_M.gguf", 20, right=False, middle=True)
+    assert cut.startswith("Llama-3.2")
+    assert cut.endswith("_K_M.gguf")
+    assert len(cut) == 20
+    assert fitted("EasyNegative.safetensors", 15, right=False, middle=True) == "EasyNegative…  "
+    assert fitted("short", 8, right=False, middle=True) == "short   "
 
 
 class Listener:

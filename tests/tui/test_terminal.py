@@ -101,7 +101,7 @@ def terminal(library: Path) -> Iterator[Callable[..., Terminal]]:
 
 def test_it_starts_takes_keys_follows_a_new_size_and_leaves(terminal: Callable[..., Terminal]) -> None:
     one = terminal(80, 24)
-    one.sees("1 Library", "4 of 4 models", "detail.safetensors", "[bold]trap.saf")
+    one.sees("1 Library", "4 of 4 models", "detail", "[bold]trap")
     one.type("Fdetail")
     one.sees("1 of 4 models")
     one.type("\r")
@@ -133,7 +133,7 @@ def test_a_model_is_deleted_and_comes_back(terminal: Callable[..., Terminal]) ->
 @pytest.mark.parametrize("environ", [{"TERM": "linux"}, {"NO_COLOR": "1"}, {"COLORTERM": "truecolor"}], ids=str)
 def test_few_colours_or_none_are_enough(terminal: Callable[..., Terminal], environ: dict[str, str]) -> None:
     one = terminal(**environ)
-    one.sees("4 of 4 models", "detail.safetensors")
+    one.sees("4 of 4 models", "detail")
     one.type("d")
     one.sees("Why")
     if environ.get("TERM") == "linux":
@@ -152,5 +152,5 @@ def test_ctrl_q_leaves_from_a_dialog_too(terminal: Callable[..., Terminal]) -> N
 
 def test_the_screen_holds_no_order_of_a_models_name(terminal: Callable[..., Terminal]) -> None:
     one = terminal()
-    one.sees("[bold]trap.saf")
+    one.sees("[bold]trap")
     assert b"\x1b[2J[bold]" not in one.said
