@@ -81,4 +81,4 @@ def _step(session: Session, *words: str, accept: tuple[int, ...] = (0,)) -> None
 
 
 def _modelhub(*words: str) -> int:
-    return subprocess.run([sys.executable, "-m", "modelhub", *words], check=False).returncode  # noqa: S603  (ours)
+    return subprocess.run([sys.executable, "-P", "-m", "modelhub", *words], check=False).returncode  # noqa: S603  (ours)

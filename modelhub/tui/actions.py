@@ -154,6 +154,10 @@ SCOPES = {
 """Scopes and their titles, in the order of the help."""
 
 
+_OVER_ALL = ("scan", "dialogs", "editor", "help")
+"""Scopes of dialogs, over which no other key works."""
+
+
 def bindings(*scopes: str) -> list[BindingType]:
     """Textual's bindings for the actions of these scopes."""
     return [
@@ -177,7 +181,7 @@ def keymap(changes: Sequence[str]) -> dict[str, str]:
             raise ConfigInvalid(
                 f"interface.keys: there is no action {printable(name)!r}.", hint=f"Did you mean {near!r}?"
             )
-        if not keys or not printable(keys) == keys or " " in keys:
+        if not all(key and not key.endswith("+") for key in keys.split(",")) or printable(keys) != keys or " " in keys:
             raise ConfigInvalid(f"interface.keys: {name} needs a key.", hint=f"Write {name}={known[name].keys}.")
         given[name] = keys
     _refuse_clashes(remapped(given))
@@ -190,14 +194,17 @@ def remapped(keys: Mapping[str, str]) -> tuple[Action, ...]:
 
 
 def _refuse_clashes(actions: Iterable[Action]) -> None:
+    known = list(actions)
+    shared = {
+        key: action for action in known if action.scope in ("everywhere", "tables") for key in action.keys.split(",")
+    }
     taken: dict[tuple[str, str], Action] = {}
-    everywhere = {key: action for action in actions if action.scope == "everywhere" for key in action.keys.split(",")}
-    for action in actions:
+    for action in known:
         for key in action.keys.split(","):
             other = taken.setdefault((action.scope, key), action)
-            if other is action and action.scope in ("library", "details"):
-                other = everywhere.get(key, action)
-            if other is not action and other.id != action.id:
+            if other is action and action.scope not in _OVER_ALL:
+                other = shared.get(key, action)
+            if other.id != action.id:
                 raise ConfigInvalid(
                     f"interface.keys: {pressed(key)} would be both {other.id} and {action.id}.",
                     hint="Give one of them another key.",

@@ -1,6 +1,7 @@
 """The application: which screen is seen, what runs, the theme, and what works everywhere."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from textual import on, work
@@ -8,13 +9,15 @@ from textual.app import App
 from textual.binding import BindingType
 from textual.events import Key
 from textual.notifications import SeverityLevel
+from textual.screen import Screen
 
 from modelhub.core.actor import DOOR
 from modelhub.core.errors import ModelHubError
 from modelhub.core.events import Task
-from modelhub.core.names import counted, printable
+from modelhub.core.names import counted, is_utf8, printable
 from modelhub.core.types import Model
 from modelhub.services.hub import Hub
+from modelhub.services.undo import Undoing
 from modelhub.tui.actions import bindings, keymap, remapped
 from modelhub.tui.clipboard import copy
 from modelhub.tui.dashboard import DashboardScreen
@@ -23,7 +26,7 @@ from modelhub.tui.dialogs import Ask, Show
 from modelhub.tui.duplicates import DuplicatesScreen
 from modelhub.tui.frame import HubScreen, JobLine
 from modelhub.tui.help import HelpScreen
-from modelhub.tui.jobs import Ended, Job, Then
+from modelhub.tui.jobs import Ended, Job, Then, quick
 from modelhub.tui.jobscreen import JobsScreen
 from modelhub.tui.library import LibraryScreen
 from modelhub.tui.palette import ActionCommands
@@ -108,6 +111,7 @@ class ModelHubApp(App[str]):
     def action_theme(self) -> None:
         self.theme = _DARK if self.theme == _LIGHT else _LIGHT
 
+    @work(thread=True)
     def _keep_theme(self, name: str) -> None:
         try:
             self.hub.memory.set(_THEME, name)
@@ -135,8 +139,9 @@ class ModelHubApp(App[str]):
         running = self.running
         more = f"  (+{len(running) - 1})" if len(running) > 1 else ""
         text = f"{running[0].title}  {running[0].told()}{more}" if running else ""
-        for line in self.screen.query(JobLine):
-            line.text = printable(text)
+        for screen in self.screen_stack:
+            for line in screen.query(JobLine):
+                line.text = printable(text)
         if running and self.library.is_current:
             self.library.take_new()
 
@@ -181,16 +186,25 @@ class ModelHubApp(App[str]):
 
     def undo(self, *, of_models: bool = True) -> None:
         """Take back the last operation; the last deployment without `of_models`."""
-        told: list[str] = []
+        look = partial(self.hub.undo.plan, of_models=of_models)
+        self.start("Look at the last operation", lambda: quick(look), partial(self._undo, self.screen))
 
-        def make() -> Task[Any]:
-            undoing = self.hub.undo.plan(of_models=of_models)
-            names = [printable(step.path) for step in undoing.models[:1]]
-            links = counted(len(undoing.plan.links) + len(undoing.plan.removals), "link")
-            told.append(f"{undoing.run.what}, {names[0] if names else links}, of {undoing.run.started_at} UTC")
-            return self.hub.undo.run(undoing)
+    def _undo(self, screen: Screen[Any], undoing: Undoing) -> None:
+        """What touches apps or files is asked about; a model is back, or as it was, at once."""
+        links = len(undoing.plan.links) + len(undoing.plan.removals)
+        parts = [printable(step.path) for step in undoing.models[:1]]
+        parts += [counted(links, "link")] if links else []
+        parts += [counted(len(undoing.users), "file") + " of yours"] if undoing.users else []
+        told = f"{', '.join([undoing.run.what, *parts])}, of {undoing.run.started_at} UTC"
 
-        self.start("Undo", make, lambda _: f"Undone: {told[0]}")
+        def run(sure: bool | None) -> None:
+            if sure:
+                self.start("Undo", lambda: self.hub.undo.run(undoing), lambda _: f"Undone: {told}")
+
+        if undoing.models:
+            run(sure=True)
+        elif self.screen is screen:
+            self.push_screen(Ask(f"Take back: {told}?", "Take back"), run)
 
     # Leaving
 
@@ -224,7 +238,9 @@ class ModelHubApp(App[str]):
 
     def copy(self, text: str, what: str) -> None:
         """Copy a text; where nothing takes it, show it to be copied by hand."""
-        if not text:
+        if not is_utf8(text):
+            self.say(f"Its {what} is no valid text, and cannot be copied: {text}", "warning")
+        elif not text:
             self.say(f"It has no {what}.", "warning")
         elif copy(self, text):
             self.say(f"Copied: {text}")

@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from modelhub.core.deployment import TargetStatus
-from modelhub.core.errors import ModelHubError
+from modelhub.core.errors import ModelHubError, from_os_error
 from modelhub.core.names import counted, human_size, printable
 from modelhub.services.checks import Check
 from modelhub.services.hub import Hub
@@ -60,7 +60,7 @@ class DashboardScreen(HubScreen):
     def shown(self) -> None:
         self._look()
 
-    @work(thread=True, exclusive=True, group="look")
+    @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look(self) -> None:
         try:
             seen = _look(self.hub)
@@ -90,7 +90,10 @@ class DashboardScreen(HubScreen):
 
 
 def _look(hub: Hub) -> _Seen:
-    disk = shutil.disk_usage(hub.places.root)
+    try:
+        disk = shutil.disk_usage(hub.places.root)
+    except OSError as error:
+        raise from_os_error(error, printable(str(hub.places.root))) from error
     copies = hub.duplicates.copies()
     return _Seen(
         types=[(count.type, count.models, count.size) for count in hub.models.statistics()],

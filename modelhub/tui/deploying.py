@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from textual import on, work
@@ -90,6 +91,10 @@ def _where(step: Step) -> tuple[str, str]:
     return (step.name if isinstance(step, Skip) else step.path), step.because
 
 
+def _adopts(plan: Plan) -> bool:
+    return any(conflict.resolution == "adopt" for conflict in plan.conflicts)
+
+
 class DeployScreen(HubScreen):
     """Targets above, the plan beneath. The plan is made anew whenever something is chosen."""
 
@@ -104,6 +109,7 @@ class DeployScreen(HubScreen):
         self._resolution: Resolution = "keep"
         self._removing = False
         self._refused = ""
+        self._looking = True
         self._models: list[Model] | None = None
         self._names: list[str] = []
 
@@ -118,10 +124,11 @@ class DeployScreen(HubScreen):
         self.query_one("#targets", LineTable).focus()
 
     def shown(self) -> None:
+        self._looking = True
         self.query_one("#count", Static).update(" Looking …")
         self._look()
 
-    @work(thread=True, exclusive=True, group="plan")
+    @work(thread=True, exclusive=True, group="plan", exit_on_error=False)
     def _look(self) -> None:
         """How things stand, and the plan; in a thread."""
         marked = self.main.library.marked
@@ -147,7 +154,7 @@ class DeployScreen(HubScreen):
         return self.hub.deployment.plan(names, self._models, self._resolution)
 
     def _take(self, standing: Sequence[TargetStatus], plan: Plan, refused: str) -> None:
-        self._plan, self._refused = plan, refused
+        self._plan, self._refused, self._looking = plan, refused, False
         totals: Counter[str] = Counter()
         for one in standing:
             totals.update({kind: available for kind, (_, available) in one.by_type.items()})
@@ -188,16 +195,12 @@ class DeployScreen(HubScreen):
 
     @property
     def _can_apply(self) -> bool:
-        return bool(self._plan.links or self._plan.removals or self._plan.configs or self._adopting)
+        return bool(self._plan.links or self._plan.removals or self._plan.configs or _adopts(self._plan))
 
     @property
     def _minds(self) -> bool:
         """Whether the way out of conflicts matters, or was chosen."""
         return bool(self._plan.conflicts) or self._resolution != RESOLUTIONS[0]
-
-    @property
-    def _adopting(self) -> bool:
-        return any(conflict.resolution == "adopt" for conflict in self._plan.conflicts)
 
     # Actions
 
@@ -233,6 +236,9 @@ class DeployScreen(HubScreen):
 
     @on(LineTable.Chosen)
     def action_apply(self) -> None:
+        if self._looking:
+            self.main.say("The plan is being made.", "warning")
+            return
         if not self._can_apply:
             self.main.say("There is nothing to do.")
             return
@@ -241,26 +247,26 @@ class DeployScreen(HubScreen):
         parts += [f"remove {counted(done.removed, 'link')}"] if done.removed else []
         parts += [f"write {done.configs} configurations"] if done.configs else []
         parts += [f"copy {human_size(done.bytes_copied)}"] if done.bytes_copied else []
-        parts += ["take files of yours into the hub"] if self._adopting else []
+        parts += ["take files of yours into the hub"] if _adopts(self._plan) else []
         what = "Undeploy" if self._removing else "Deploy"
-        self.app.push_screen(Ask(f"{what}: {', '.join(parts)}. U undoes it.", what), self._sure)
+        sure = partial(self._sure, what, self._plan, tuple(self._names), self._models)
+        self.app.push_screen(Ask(f"{what}: {', '.join(parts)}. U undoes it.", what), sure)
 
-    def _sure(self, sure: bool | None) -> None:
+    def _sure(self, what: str, plan: Plan, names: Sequence[str], models: list[Model] | None, sure: bool | None) -> None:
+        """Do what was asked about, whatever was planned since."""
         if sure:
-            plan, title = self._plan, "Undeploy" if self._removing else "Deploy"
-            adopting, names = self._adopting, self._names
             self._removing = False
-            self.main.start(title, lambda: self._apply(plan, names, adopting=adopting), self._done)
+            self.main.start(what, lambda: self._apply(plan, names, models), self._done)
 
-    def _apply(self, plan: Plan, names: Sequence[str], *, adopting: bool) -> Task[Deployed]:
+    def _apply(self, plan: Plan, names: Sequence[str], models: list[Model] | None) -> Task[Deployed]:
         adopted: tuple[JournalStep, ...] = ()
-        if adopting:
+        if _adopts(plan):
             for event in self.hub.adopt(plan):
                 if isinstance(event, Result):
                     adopted = event.value
                 else:
                     yield event
-            plan = self.hub.deployment.plan(names, self._models, "rename")
+            plan = self.hub.deployment.plan(names, models, "rename")
         yield from self.hub.deployment.apply(plan, adopted)
 
     def _done(self, done: Any) -> str:

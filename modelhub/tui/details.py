@@ -127,9 +127,15 @@ class DetailsScreen(HubScreen):
         model = self._model
         known = {"type": model.type, "base": model.base, "sub_type": model.sub_type}
         fields = {name: given[name].strip() for name in known if given[name].strip() != known[name]}
-        tags = {tag.strip() for tag in given["tags"].split(",") if tag.strip()}
         had = {printable(tag): tag for tag in model.tags}
+        text = given["tags"]
+        tags = {tag for tag in had if "," in tag and tag in text}  # a comma may be a part of a tag
+        for tag in tags:
+            text = text.replace(tag, "")
+        tags |= {tag.strip() for tag in text.split(",") if tag.strip()}
         notes = given["notes"] if given["notes"] != printable(model.notes) else None
+        if notes and "\n" in model.notes:
+            notes = notes.replace("\\n", "\n")
         added, gone = sorted(tags - had.keys()), [tag for shown, tag in had.items() if shown not in tags]
         if fields or added or gone or notes is not None:
             self._change(

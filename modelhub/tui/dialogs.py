@@ -129,7 +129,7 @@ class Form(ModalScreen[None]):
         with VerticalScroll(id="form"):
             yield Static(printable(self._title), classes="title", markup=False)
             for field in self._fields:
-                yield Static(field.label, classes="label", markup=False)
+                yield Static(printable(field.label), classes="label", markup=False)
                 yield _input(field)
             yield Static(self._hint, id="hint", markup=False)
             with Horizontal(id="buttons"):
@@ -169,7 +169,8 @@ def _saved(dialog: ModalScreen[None], save: Callable[[], object]) -> None:
 def _input(field: Field) -> Input | Select[str]:
     name = f"field-{field.name}"
     if field.choices:
-        choices = [(Content(printable(label)), value) for value, label in field.choices]
+        given = () if any(value == field.value for value, _ in field.choices) else ((field.value, field.value),)
+        choices = [(Content(printable(label)), value) for value, label in (*given, *field.choices)]
         return Select(choices, value=field.value, allow_blank=False, id=name, compact=True)
     suggester: Suggester | None = None
     if field.is_folder:

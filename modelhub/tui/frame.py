@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
-from textual import work
+from textual import on, work
 from textual.app import ComposeResult
 from textual.events import Click
 from textual.reactive import reactive
@@ -14,11 +14,12 @@ from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.widgets import Footer, Static
+from textual.worker import Worker, WorkerState
 
 from modelhub.core.errors import ModelHubError
 from modelhub.core.names import printable
 from modelhub.services.hub import Hub
-from modelhub.tui.actions import ACTIONS
+from modelhub.tui.actions import ACTIONS, Action
 from modelhub.tui.table import Column, Header, Line, LineTable
 
 if TYPE_CHECKING:
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 NARROW = 110
 """Cells under which panes stand below one another."""
-
-_BAR = tuple(action for action in ACTIONS if action.does.startswith("screen("))
 
 
 class Tabs(Widget):
@@ -38,12 +37,17 @@ class Tabs(Widget):
         self._current = current
         self._place = place
 
+    @property
+    def _bar(self) -> list[Action]:
+        """The screens, with the keys that they have now."""
+        return [action for action in getattr(self.app, "actions", ACTIONS) if action.does.startswith("screen(")]
+
     def render_line(self, y: int) -> Strip:  # noqa: ARG002  (there is one line only)
         plain = self.rich_style
         segments = [Segment(" ", plain)]
-        for action in _BAR:
+        for action in self._bar:
             style = plain + Style(bold=True, reverse=True) if action.name == self._current else plain
-            segments += [Segment(_label(action.keys, action.label), style), Segment(" ", plain)]
+            segments += [Segment(_label(action.pressed, action.label), style), Segment(" ", plain)]
         left = self.size.width - sum(cell_len(segment.text) for segment in segments) - 1
         place = printable(self._place)
         if cell_len(place) + 3 <= left:
@@ -52,8 +56,8 @@ class Tabs(Widget):
 
     def on_click(self, event: Click) -> None:
         left = 1
-        for action in _BAR:
-            right = left + len(_label(action.keys, action.label)) + 1
+        for action in self._bar:
+            right = left + len(_label(action.pressed, action.label)) + 1
             if left <= event.x < right:
                 self.app.call_later(self.app.run_action, f"app.{action.does}")
             left = right
@@ -114,6 +118,12 @@ class HubScreen(Screen[None]):
     def shown(self) -> None:
         """Load, or load again."""
 
+    @on(Worker.StateChanged)
+    def _failed(self, event: Worker.StateChanged) -> None:
+        """What nobody foresaw is told, and ends a look, not the program."""
+        if event.state is WorkerState.ERROR:
+            self.say(f"This cannot be shown: {event.worker.error!r}. `modelhub doctor` may say why.", trouble=True)
+
     def say(self, text: str, *, trouble: bool = False) -> None:
         self.notify(printable(text), severity="error" if trouble else "information", markup=False)
 
@@ -156,7 +166,7 @@ class TableScreen(HubScreen):
     def shown(self) -> None:
         self._load()
 
-    @work(thread=True, exclusive=True, group="load")
+    @work(thread=True, exclusive=True, group="load", exit_on_error=False)
     def _load(self) -> None:
         try:
             lines, told = self.read()

@@ -1,6 +1,7 @@
 """Long tasks in threads: what they say is kept here, and cancelling closes a task where it runs."""
 
 import contextvars
+import sys
 import threading
 import time
 from collections import deque
@@ -11,7 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from textual.message import Message
 from textual.message_pump import MessagePump
 
-from modelhub.core.errors import ModelHubError
+from modelhub.core.errors import ModelHubError, as_ours
 from modelhub.core.events import FileSeen, Problem, Progress, Result, Task
 from modelhub.core.names import human_size, printable
 
@@ -96,10 +97,13 @@ class Job:
                     break
             else:
                 state = "done"
-        except ModelHubError as error:
-            self.error = error
-            self._say(f"{error.message} {error.hint}", trouble=True)
+        except (ModelHubError, OSError) as error:
+            self.error = as_ours(error, printable(self.title))
+            self._say(f"{self.error.message} {self.error.hint}", trouble=True)
         finally:
+            unforeseen = sys.exception()
+            if unforeseen is not None:
+                self._say(f"{unforeseen!r}: a fault of ModelHub's own.", trouble=True)
             if task is not None:
                 task.close()
             self.seconds = time.monotonic() - self.started

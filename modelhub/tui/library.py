@@ -103,7 +103,7 @@ class LibraryScreen(HubScreen):
     def _fetched(self, *, limit: int | None = None, after: int = 0) -> list[Entry]:
         return [Entry(one) for one in self.hub.models.listed(limit=limit, after=after)]
 
-    @work(thread=True, exclusive=True, group="fetch")
+    @work(thread=True, exclusive=True, group="fetch", exit_on_error=False)
     def _fetch_all(self) -> None:
         try:
             entries = self._fetched()
@@ -115,7 +115,10 @@ class LibraryScreen(HubScreen):
     def take_new(self) -> None:
         """Models that came since; quick enough to be asked while a scan runs."""
         newest = max((entry.listed.id for entry in self._entries.all), default=0)
-        new = self._fetched(after=newest)
+        try:
+            new = self._fetched(after=newest)
+        except ModelHubError:
+            return  # the end of the task says what is wrong
         if new:
             self._take([*self._entries.all, *new])
 
@@ -123,7 +126,7 @@ class LibraryScreen(HubScreen):
         entries.sort(key=ORDERS[self._sorted_by], reverse=self._turned)
         self._entries.take(entries)
         self._marked &= {entry.key for entry in entries}
-        self._show()
+        self._show(filtered=False)
 
     # Filters
 
@@ -149,12 +152,12 @@ class LibraryScreen(HubScreen):
             terms += [Term(field, (value,))] if value else []
         return [*terms, Term("is", ("listed",), "is", negated=True)] if self._unlisted else terms
 
-    def _show(self) -> None:
+    def _show(self, *, filtered: bool = True) -> None:
         terms = self._terms()
         self._shown = self._entries.fit(terms)
         self._size_shown = sum(entry.listed.size for entry in self._shown)
         words = [value for term in terms if term.field in ("", "name") and not term.negated for value in term.values]
-        self.table.show(self._shown, words)
+        self.table.show(self._shown, words, filtered=filtered)
         nothing = not self._entries.all
         greeting = self.query_one(Greeting)
         if greeting.display != nothing:
@@ -201,7 +204,7 @@ class LibraryScreen(HubScreen):
         self._preview = not self._preview_wanted
         self.on_resize()
 
-    @work(thread=True, exclusive=True, group="preview")
+    @work(thread=True, exclusive=True, group="preview", exit_on_error=False)
     def _look(self) -> None:
         entry = self.table.current
         if isinstance(entry, Entry):
@@ -318,11 +321,11 @@ class LibraryScreen(HubScreen):
 
     def action_delete(self) -> None:
         chosen = self.selected
-        if len(chosen) == 1:
+        if chosen == [self.under_cursor]:
             self._deleted(sure=True)
         elif chosen:
             size = human_size(sum(one.size for one in chosen))
-            question = f"Put {len(chosen):,} models ({size}) into the trash? Their links go, their files stay."
+            question = f"Put {_named(chosen)} ({size}) into the trash? Links go, files stay."
             self.app.push_screen(Ask(question, "Delete"), self._deleted)
 
     def _deleted(self, sure: bool | None) -> None:

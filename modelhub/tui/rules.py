@@ -11,7 +11,7 @@ from modelhub.core.errors import NotFound
 from modelhub.core.names import printable
 from modelhub.services.rules import RuleInfo
 from modelhub.tui.actions import bindings
-from modelhub.tui.dialogs import Edit, Show
+from modelhub.tui.dialogs import Ask, Edit, Show
 from modelhub.tui.frame import TableScreen
 from modelhub.tui.jobs import quick
 from modelhub.tui.table import Column, Line, LineTable, Row
@@ -29,7 +29,7 @@ architecture_patterns:
 class _Line:
     def __init__(self, rule: RuleInfo) -> None:
         self.rule = rule
-        self.key = (rule.table, rule.key, rule.origin)
+        self.key = (rule.table, rule.key)
         self.troubled = not rule.enabled
         self.cells: Row = (
             printable(rule.key), rule.table, printable(rule.origin), "" if rule.enabled else "off",
@@ -51,7 +51,10 @@ class RulesScreen(TableScreen):
         yield from super().content()
 
     def read(self) -> tuple[Sequence[Line], str]:
-        lines = [_Line(rule) for rule in self.hub.rules.listed()]
+        rules = self.hub.rules.listed()
+        yours = {(rule.table, rule.key) for rule in rules if rule.origin == "yours"}
+        in_force = (rule for rule in rules if rule.origin != "ours" or (rule.table, rule.key) not in yours)
+        lines = [_Line(rule) for rule in in_force]
         mine = sum(line.rule.origin != "ours" for line in lines)
         return lines, f"{len(lines):,} rules, {mine} of them yours"
 
@@ -124,8 +127,15 @@ class RulesScreen(TableScreen):
 
     def action_reset(self) -> None:
         rule = self._rule
-        if rule is not None:
-            self.attempt(lambda: self.hub.rules.reset(f"{rule.table}:{rule.key}"))
+        if rule is None or rule.origin != "yours":
+            self.main.say("It is no rule of yours.", "warning")
+        else:
+            question = f"Take your rule {rule.key} away? This cannot be undone."
+            self.app.push_screen(Ask(question, "Take away"), partial(self._reset, f"{rule.table}:{rule.key}"))
+
+    def _reset(self, name: str, sure: bool | None) -> None:
+        if sure:
+            self.attempt(lambda: self.hub.rules.reset(name))
             self.shown()
 
     def action_try_on(self) -> None:

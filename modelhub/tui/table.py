@@ -164,15 +164,22 @@ class LineTable(ScrollView, can_focus=True):
     def use(self, columns: Sequence[Column]) -> None:
         self._columns = columns
 
-    def show(self, rows: Sequence[Line], words: Sequence[str] = ()) -> None:
-        """Other rows, and the words that are made visible in them. The cursor stays on its line if that is there."""
+    def show(self, rows: Sequence[Line], words: Sequence[str] = (), *, filtered: bool = False) -> None:
+        """Other rows, and the words that are made visible in them. The cursor stays on its line if that is there.
+
+        Where its line is gone it stays at its place, on another line; `filtered` rows are shown from the first one, and
+        the cursor goes back to its line with them.
+        """
         self._rows = rows
         self._found = re.compile("|".join(re.escape(word) for word in words), re.IGNORECASE) if words else None
         self.virtual_size = Size(self.size.width, len(rows))
         anchor, place = self._anchor, self.cursor
         if anchor is not None and not (place < len(rows) and rows[place].key == anchor):
-            place = next((number for number, row in enumerate(rows) if row.key == anchor), 0)
+            gone = 0 if filtered else place
+            place = next((number for number, row in enumerate(rows) if row.key == anchor), gone)
         self.set_reactive(LineTable.cursor, max(0, min(place, len(rows) - 1)))
+        if anchor is not None and not filtered and rows:
+            self._anchor = rows[self.cursor].key
         self._follow()
         self.refresh()
         self.post_message(self.Moved())

@@ -9,7 +9,7 @@ from textual import on
 
 from modelhub.core.apps import Target
 from modelhub.core.errors import InvalidInput
-from modelhub.core.names import human_size, printable
+from modelhub.core.names import counted, human_size, printable
 from modelhub.core.places import expand
 from modelhub.core.rules import said
 from modelhub.services.detect import Detected, Detection
@@ -144,6 +144,9 @@ class TargetsScreen(TableScreen):
         self.main.start("Find installed apps", lambda: quick(detection.installed), partial(self._found, detection))
 
     def _found(self, detection: Detection, found: Sequence[Detected]) -> None:
+        if not self.is_current:
+            self.main.say(f"{counted(len(found), 'app')} found; f in Targets adds them.")
+            return
         new = [one for one in found if not one.enabled and (one.base_path or one.app == "invokeai")]
         if not new:
             self.main.say(f"{len(found)} apps found, none of them new.")

@@ -68,6 +68,8 @@ class TrashScreen(TableScreen):
         return self.hub.trash.plan_prune(older_than=timedelta(0), only=still)
 
     def _ask(self, deleted: Deleted, plan: PrunePlan) -> None:
+        if not self.is_current:
+            return  # the user went elsewhere meanwhile; a question there would be answered unread
         if plan.kept:
             self.main.say(f"{deleted.filename} stays: {plan.kept[0].because}", "warning")
         elif plan.models:

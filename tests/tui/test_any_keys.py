@@ -24,7 +24,9 @@ LEAVING = ("q",)
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_any_keys_may_be_pressed(hub: Hub, tmp_path: Path, seed: int) -> None:
+def test_any_keys_may_be_pressed(hub: Hub, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")  # exports go where one is
     for number, name in enumerate(HOSTILE):
         said = {"[/]": "[/bold]\x1b[2J", "modelspec.trigger_phrase": "[@click=app.quit]x[/]"}
         build.safetensors(tmp_path / "in" / name, build.SD15_LORA, metadata=said, mark=str(number))

@@ -117,6 +117,48 @@ def test_a_terminal_that_takes_osc_52_needs_no_desktop(library: Hub, monkeypatch
     on_details(library, story)
 
 
+def test_a_path_that_is_no_text_is_told_and_not_copied(hub: Hub, tmp_path: Path) -> None:
+    folder = os.fsdecode(bytes(tmp_path) + b"/d_\xff")
+    os.makedirs(folder)
+    build.safetensors(Path(folder) / "a.safetensors", build.SDXL_LORA)
+    scan(hub, Path(folder), adopt="reference")
+
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("m")
+        await until(pilot, lambda: "cannot be copied" in notices(app))
+        await pilot.press("l")
+        assert app.is_running
+
+    on_details(hub, story)
+
+
+def test_a_type_that_is_no_rule_any_more_can_still_be_edited(library: Hub) -> None:
+    library.rules.enable("model_types:lora", enabled=False)
+
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("e")
+        await write(pilot, "#field-notes", "still here")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "still here" in seen(app))
+
+    on_details(library, story)
+
+
+def test_notes_of_several_lines_and_tags_with_commas_survive_an_edit(library: Hub) -> None:
+    library.models.correct("1", fields={}, add_tags=["a,b"], notes="one\ntwo")
+
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("e")
+        await write(pilot, "#field-notes", "one\\ntwo!")
+        await write(pilot, "#field-tags", "a,b, c")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "two!" in seen(app))
+
+    on_details(library, story)
+    model = library.models.resolve("1")
+    assert (model.notes, model.tags) == ("one\ntwo!", ("a,b", "c"))
+
+
 def test_r_gives_another_name(library: Hub) -> None:
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         await pilot.press("r")

@@ -139,6 +139,10 @@ def test_keys_can_be_changed_and_the_footer_shows_the_new_ones(hub: Hub, monkeyp
         ("library.scan=X", "X would be both library.delete and library.scan|X would be both library.scan"),
         ("library.scan=T", "T would be both"),
         ("tables.move=j", "no action 'tables.move'"),
+        ("library.scan=,", "needs a key"),
+        ("library.scan=ctrl+", "needs a key"),
+        ("library.quit=up", "would be both"),
+        ("deploy.apply=1", "would be both"),
     ],
 )
 def test_keys_that_cannot_be_are_refused_in_a_sentence(modelhub: Modelhub, change: str, message: str) -> None:

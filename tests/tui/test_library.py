@@ -434,6 +434,29 @@ def test_x_asks_before_it_deletes_several(library: Hub) -> None:
     told(library, story)
 
 
+def test_the_cursor_keeps_its_place_when_its_model_is_deleted(library: Hub) -> None:
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("down")
+        assert cursor_on(app) == "detail.safetensors"
+        await pilot.press("X")
+        await until(pilot, lambda: "2 of 2 models" in seen(app))
+        assert cursor_on(app) == "EasyNegative.safetensors"  # and not the first row, which nobody looks at
+
+    told(library, story)
+
+
+def test_x_asks_where_what_is_selected_is_not_under_the_cursor(library: Hub) -> None:
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("space")
+        await write(pilot, "#query", "easy")
+        await pilot.press("X")
+        await until(pilot, lambda: "Put ae.safetensors" in seen(app))
+        await pilot.press("n")
+        assert library.models.count(ModelFilter()) == 3
+
+    told(library, story)
+
+
 def test_z_goes_to_the_trash_and_c_to_the_targets_and_d_to_the_deployment(library: Hub) -> None:
     async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
         for key, screen in (("Z", TrashScreen), ("c", TargetsScreen), ("D", DeployScreen)):

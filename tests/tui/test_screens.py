@@ -64,8 +64,36 @@ def test_the_plan_is_seen_before_it_is_done_and_u_takes_it_back(library: Hub, tm
         await until(pilot, lambda: "0 to make" in text_of(app, "#count"))
         assert "3/3" in seen(app)
         await pilot.press("U")
+        await until(pilot, lambda: "Take back: " in seen(app))
+        await say_yes(app, pilot)
         await until(pilot, lambda: "Undone" in notices(app))
         assert not links(tmp_path)
+
+    on_deploy(library, story)
+
+
+def test_what_was_asked_about_is_done_whatever_is_planned_meanwhile(library: Hub, tmp_path: Path) -> None:
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        screen = app.screen
+        assert isinstance(screen, DeployScreen)
+        await pilot.press("a")
+        await until(pilot, lambda: "make 3 links" in seen(app))
+        screen.action_removal()  # another plan is made under the question
+        await until(pilot, lambda: not screen._looking)
+        await say_yes(app, pilot)
+        await until(pilot, lambda: "3 links made" in notices(app))
+
+    on_deploy(library, story)
+    assert len(links(tmp_path)) == 3
+
+
+def test_nothing_is_applied_while_the_plan_is_being_made(library: Hub) -> None:
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        screen = app.screen
+        assert isinstance(screen, DeployScreen)
+        screen.action_removal()
+        screen.action_apply()
+        await until(pilot, lambda: "plan is being made" in notices(app))
 
     on_deploy(library, story)
 
@@ -277,6 +305,8 @@ def test_copies_become_links_and_files_again(hub: Hub, downloads: Path, key: str
         await until(pilot, lambda: "made links" in notices(app))
         assert linked(downloads) == (3 if key == "A" else 1)
         await pilot.press("U")
+        await until(pilot, lambda: "Take back: " in seen(app))
+        await say_yes(app, pilot)
         await until(pilot, lambda: "Undone" in notices(app))
 
     told(hub, story)
@@ -363,6 +393,7 @@ def test_a_rule_is_edited_into_one_of_yours_and_taken_back(library: Hub) -> None
         await until(pilot, lambda: bool(library.rules.listed(mine=True)))
         await until(pilot, lambda: "1 of them yours" in text_of(app, "#count"))
         await pilot.press("home", "X")
+        await say_yes(app, pilot)
         await until(pilot, lambda: not library.rules.listed(mine=True))
 
     on_rules(library, story)

@@ -100,3 +100,14 @@ def test_the_log_forgets_its_oldest_lines_and_knows_how_many_it_said() -> None:
     assert job.logged == 2500
     assert len(job.log()) == 2000
     assert [text for text, _ in job.log(2498)] == ["2498.", "2499."]
+
+
+def test_what_the_system_refuses_is_told() -> None:
+    def task() -> Task[int]:
+        yield Progress("read", 1, 2, "files")
+        raise PermissionError(13, "Permission denied")
+
+    job = run(task())
+    assert job.state == "failed"
+    assert job.error is not None
+    assert "ermission" in job.log()[0][0]
