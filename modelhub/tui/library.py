@@ -15,6 +15,7 @@ from modelhub.core.names import counted, human_size, printable
 from modelhub.core.places import expand
 from modelhub.core.query import Term, parse
 from modelhub.core.types import Adopt, Listed, Model
+from modelhub.files.sealing import Sealing
 from modelhub.services import inventory
 from modelhub.services.hub import Hub
 from modelhub.services.search import Narrowing
@@ -380,6 +381,7 @@ class LibraryScreen(HubScreen):
             Field("what", "Models", what[0][0], choices=tuple(what)),
             Field("form", "Form", "csv", choices=tuple(forms)),
             Field("target", "File, or folder of the bundle", "models.csv", is_folder=True),
+            Field("recipient", "Encrypt the bundle for this age or SSH public key; empty: do not"),
         ]
         self.app.push_screen(
             Form("Export", fields, self._export, "A file that stands there is written over.", "Export")
@@ -390,10 +392,13 @@ class LibraryScreen(HubScreen):
             raise InvalidInput("It needs a place.", hint="Name a file, or the folder of the bundle.")
         chosen = self.selected if given["what"] == "selected" else [entry.listed for entry in self._shown]
         models, target, form = self._models(chosen), expand(given["target"]), given["form"]
+        cipher = Sealing([given["recipient"].strip()]) if given["recipient"].strip() else None
+        if cipher is not None and form != "bundle":
+            raise InvalidInput("Only a bundle is encrypted.", hint="Choose the bundle, or leave the key empty.")
 
         def make() -> Task[Any]:
             if form == "bundle":
-                return self.hub.bundles.write(target, models())
+                return self.hub.bundles.write(target, models(), cipher)
             wanted = next(one for one in inventory.FORMS if one == form)
             return quick(lambda: inventory.save(target, wanted, models()))
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
+import pyrage
 import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select
@@ -520,6 +521,23 @@ def test_l_says_that_asking_is_switched_off(library: Hub, monkeypatch: pytest.Mo
         await until(pilot, lambda: "external_apis" in notices(app))
 
     told(library, story)
+
+
+def test_a_bundle_is_encrypted_for_the_key_that_is_given(library: Hub, tmp_path: Path) -> None:
+    key = pyrage.x25519.Identity.generate().to_public()
+
+    async def story(app: ModelHubApp, pilot: Pilot[str]) -> None:
+        await pilot.press("space", "e")
+        await write(pilot, "#field-target", str(tmp_path / "out"))
+        await write(pilot, "#field-recipient", str(key))
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "Only a bundle is encrypted" in text_of(app, "#hint"))
+        app.screen.query_one("#field-form", Select).value = "bundle"
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "1 model written" in notices(app))
+
+    told(library, story)
+    assert [path for path in (tmp_path / "out").rglob("*.age") if path.read_bytes().startswith(b"age-encryption.org")]
 
 
 # The first run
