@@ -8,6 +8,8 @@ import click
 from modelhub.cli import output
 from modelhub.cli.app import HubCommand, HubGroup, Session
 from modelhub.core.deployment import (
+    HOW_WORDS,
+    QUIET_SKIPS,
     RESOLUTIONS,
     Conflict,
     JournalStep,
@@ -26,7 +28,6 @@ from modelhub.services import running
 from modelhub.services.applying import Deployed
 from modelhub.services.hub import Hub, open_hub
 
-_QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
 _REFUSED = ("broken", "unsafe", "missing", "offline", "deleted", "not_listed", "no_folder")
 """Why a model that was named is not deployed after all."""
 
@@ -209,7 +210,7 @@ def _say_step(step: Step) -> None:
     if isinstance(step, Note):
         output.told(f"! {step.target}: {step.message}")
     elif isinstance(step, MakeLink):
-        output.line(f"{'replace' if step.replaces else _WORDS[step.how]:9} {step.target}: {step.path}")
+        output.line(f"{'replace' if step.replaces else HOW_WORDS[step.how]:9} {step.target}: {step.path}")
     elif isinstance(step, RemoveLink):
         output.line(f"unlink    {step.target}: {step.path} ({step.because})")
     elif isinstance(step, WriteConfig):
@@ -219,17 +220,12 @@ def _say_step(step: Step) -> None:
     elif isinstance(step, Conflict):
         told = "taken into the hub" if step.resolution == "adopt" else "left as it is"
         output.told(f"! conflict  {step.target}: {step.path} is taken by {step.by}; {told}")
-    elif isinstance(step, Skip) and step.code not in _QUIET_SKIPS:
+    elif isinstance(step, Skip) and step.code not in QUIET_SKIPS:
         output.line(f"skip      {step.target}: {step.name}: {step.because}")
 
 
 _BACK = {"restored": "trash", "set": "set back"}
 """What undoing does to a model, where it does not bring it back."""
-
-_WORDS = {
-    "symlink": "link", "hardlink": "hard link", "reflink": "reflink", "copy": "copy", "write": "write",
-    "entry": "entry", "register": "register",
-}  # fmt: skip
 
 
 def _summary(totals: Deployed) -> str:

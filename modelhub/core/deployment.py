@@ -10,6 +10,13 @@ How: TypeAlias = Literal["symlink", "hardlink", "reflink", "copy", "write", "ent
 """What one file of a deployment is: a link, a copy, a small file of ours, an entry in an app's configuration,
 or a model made known to a running app."""
 COPIES: frozenset[How] = frozenset({"reflink", "copy"})
+HOW_WORDS: Mapping[How, str] = {
+    "symlink": "link", "hardlink": "hard link", "reflink": "reflink", "copy": "copy", "write": "write",
+    "entry": "entry", "register": "register",
+}  # fmt: skip
+"""How a plan calls each of them."""
+QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
+"""Codes of skips that nobody needs to be told of."""
 NO_FILE: frozenset[How] = frozenset({"entry", "register"})
 """What is no file of its own: it is in a configuration, or in an app's registry."""
 

@@ -4,9 +4,11 @@ All must fit; ``a,b`` means either, ``-`` before a term means not, quotes make o
 ``type:=lora``) asks for the whole value. A word with a colon that begins with no field is an ordinary word.
 """
 
+import operator
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from modelhub.core.errors import InvalidInput
 from modelhub.core.names import parse_size, printable
@@ -44,6 +46,11 @@ STATES = {
 }
 REVIEW_BELOW = 0.7
 """Confidence (0-1) under which a model that was not set by hand is worth a look."""
+
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
+}  # fmt: skip
+"""What an operator asks, of numbers and of columns."""
 
 _TOKEN = re.compile(r'(-?)(?:(\w+):)?(?:(=?)"([^"]*)"?|(\S+))?')
 _COMPARED = re.compile(r"(>=|<=|>|<)(.*)")

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from modelhub.core.query import REVIEW_BELOW, Term
+from modelhub.core.query import COMPARISONS, REVIEW_BELOW, Term
 from modelhub.core.types import TAGS_PARTED, UNKNOWN, Listed
 
 
@@ -20,9 +20,6 @@ class Row(Protocol):
 
 T = TypeVar("T", bound=Row)
 Fits = Callable[[Listed], bool]
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
-}  # fmt: skip
 
 
 def searched(listed: Listed) -> str:
@@ -75,7 +72,7 @@ def _fitting(rows: list[T], term: Term) -> list[T]:
 def _asked(term: Term) -> Fits:
     """A term of the language as a question to one model."""
     if term.field in _COMPARE_WITH:
-        value, compare, number = _COMPARE_WITH[term.field], _COMPARE[term.operator], term.number
+        value, compare, number = _COMPARE_WITH[term.field], COMPARISONS[term.operator], term.number
         return lambda one: compare(value(one), number)
     if term.field == "is":
         states = [_STATES[value] for value in term.values]

@@ -1,13 +1,12 @@
 """Which rows of `models` are meant: a filter's conditions, and the ways to name one model."""
 
-import operator
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, exists, func, literal_column, or_
 
 from modelhub.core.names import storable
-from modelhub.core.query import REVIEW_BELOW, Term, parse
+from modelhub.core.query import COMPARISONS, REVIEW_BELOW, Term, parse
 from modelhub.core.types import ModelFilter
 from modelhub.store import schema
 
@@ -47,16 +46,13 @@ _TEXTS: dict[str, ColumnElement[str]] = {
     "can": _M.capabilities,
 }  # fmt: skip
 _LEVELS = (_M.category_primary, _M.category_secondary, _M.category_specialization)
-_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
-    ">": operator.gt, ">=": operator.ge, "<": operator.lt, "<=": operator.le,
-}  # fmt: skip
 
 
 def _asked(term: Term, indexed: Indexed) -> ColumnElement[bool]:
     """A term of the language as a condition."""
     if term.field in ("size", "sure"):
         column = _M.file_size if term.field == "size" else _M.confidence
-        found: ColumnElement[bool] = _COMPARE[term.operator](column, term.number)
+        found: ColumnElement[bool] = COMPARISONS[term.operator](column, term.number)
     elif term.field == "is":
         found = or_(*(_STATES[value]() for value in term.values))
     else:
@@ -127,8 +123,7 @@ def conditions_of(wanted: ModelFilter, indexed: Indexed = lambda _: None) -> lis
         conditions.append(func.lower(_M.quantization).in_([name.lower() for name in wanted.quantizations]))
     if wanted.categories:
         names = [name.upper() for name in wanted.categories]
-        levels = (_M.category_primary, _M.category_secondary, _M.category_specialization)
-        conditions.append(or_(*(level.in_(names) for level in levels)))
+        conditions.append(or_(*(level.in_(names) for level in _LEVELS)))
     if wanted.licenses:
         conditions.append(_M.license.in_([name.lower() for name in wanted.licenses]))
     if wanted.capabilities:

@@ -13,7 +13,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from modelhub.core.deployment import TargetStatus
-from modelhub.core.errors import ModelHubError, from_os_error
+from modelhub.core.errors import from_os_error
 from modelhub.core.names import counted, human_size, printable
 from modelhub.services.checks import Check
 from modelhub.services.hub import Hub
@@ -62,12 +62,7 @@ class DashboardScreen(HubScreen):
 
     @work(thread=True, exclusive=True, group="look", exit_on_error=False)
     def _look(self) -> None:
-        try:
-            seen = _look(self.hub)
-        except ModelHubError as error:
-            self.app.call_from_thread(self.say, f"{error.message} {error.hint}", trouble=True)
-        else:
-            self.app.call_from_thread(self._take, seen)
+        self.app.call_from_thread(self._take, _look(self.hub))
 
     def _take(self, seen: _Seen) -> None:
         self._seen = seen

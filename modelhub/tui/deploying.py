@@ -10,6 +10,8 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from modelhub.core.deployment import (
+    HOW_WORDS,
+    QUIET_SKIPS,
     RESOLUTIONS,
     Conflict,
     JournalStep,
@@ -40,11 +42,6 @@ _FIXED = (
 )  # fmt: skip
 _TYPE_WIDTH = 12
 _PLAN = (Column("What", 9), Column("Target", 12), Column("Where", 0, middle=True), Column("Because", 24, least=78))
-_QUIET_SKIPS = ("linked", "no_folder", "not_listed", "filtered")
-_HOW = {
-    "symlink": "link", "hardlink": "hard link", "reflink": "reflink", "copy": "copy", "write": "write",
-    "entry": "entry", "register": "register",
-}  # fmt: skip
 
 
 class _TargetLine:
@@ -73,7 +70,7 @@ class _StepLine:
 
 def _what(step: Step) -> str:
     if isinstance(step, MakeLink):
-        return "replace" if step.replaces else _HOW[step.how]
+        return "replace" if step.replaces else HOW_WORDS[step.how]
     if isinstance(step, WriteConfig):
         return "write" if step.content is not None else "remove"
     if isinstance(step, Conflict):
@@ -132,12 +129,8 @@ class DeployScreen(HubScreen):
     def _look(self) -> None:
         """How things stand, and the plan; in a thread."""
         marked = self.main.library.marked
-        try:
-            standing = self.hub.deployment.status()
-            self._models = self.hub.models.of_ids(sorted(marked)) if marked else None
-        except ModelHubError as error:
-            self.app.call_from_thread(self.say, f"{error.message} {error.hint}", trouble=True)
-            return
+        standing = self.hub.deployment.status()
+        self._models = self.hub.models.of_ids(sorted(marked)) if marked else None
         try:
             plan, refused = self._planned(standing), ""
         except ModelHubError as error:
@@ -167,7 +160,7 @@ class DeployScreen(HubScreen):
         table.use(columns)
         table.marked = {one.name for one in standing if one.enabled and one.name not in self._left_out}
         table.show(self._targets)
-        told = [step for step in plan.steps if not (isinstance(step, Skip) and step.code in _QUIET_SKIPS)]
+        told = [step for step in plan.steps if not (isinstance(step, Skip) and step.code in QUIET_SKIPS)]
         told.sort(key=lambda step: (not isinstance(step, Conflict | Note), isinstance(step, Skip)))
         bases = {one.name: one.base_path for one in standing}
         lines = [_StepLine(number, step, bases.get(step.target, "")) for number, step in enumerate(told)]

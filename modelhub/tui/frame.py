@@ -120,12 +120,14 @@ class HubScreen(Screen[None]):
 
     @on(Worker.StateChanged)
     def _failed(self, event: Worker.StateChanged) -> None:
-        """What nobody foresaw is told, and ends a look, not the program."""
+        """What a look in a thread met is told; also what nobody foresaw ends that look, not the program."""
         if event.state is WorkerState.ERROR:
-            self.say(f"This cannot be shown: {event.worker.error!r}. `modelhub doctor` may say why.", trouble=True)
+            error = event.worker.error
+            known = f"{error.message} {error.hint}" if isinstance(error, ModelHubError) else ""
+            self.say(known or f"This cannot be shown: {error!r}. `modelhub doctor` may say why.", trouble=True)
 
     def say(self, text: str, *, trouble: bool = False) -> None:
-        self.notify(printable(text), severity="error" if trouble else "information", markup=False)
+        self.main.say(text, "error" if trouble else "information")
 
     def attempt(self, change: Callable[[], Any]) -> Any:
         """Do something quick; None, and a notice, where it is refused."""
@@ -168,12 +170,7 @@ class TableScreen(HubScreen):
 
     @work(thread=True, exclusive=True, group="load", exit_on_error=False)
     def _load(self) -> None:
-        try:
-            lines, told = self.read()
-        except ModelHubError as error:
-            self.app.call_from_thread(self.say, f"{error.message} {error.hint}", trouble=True)
-        else:
-            self.app.call_from_thread(self.take, lines, told)
+        self.app.call_from_thread(self.take, *self.read())
 
     def read(self) -> tuple[Sequence[Line], str]:
         """The lines, and what stands below them; called in a thread."""

@@ -44,7 +44,6 @@ class JobsScreen(HubScreen):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
-        self._lines: list[_Line] = []
         self._told_of: Job | None = None
         self._logged = 0
 
@@ -60,9 +59,9 @@ class JobsScreen(HubScreen):
         self.set_interval(_TICK_SECONDS, self.shown)
 
     def shown(self) -> None:
-        self._lines = [_Line(job) for job in reversed(self.main.jobs)]
-        self.query_one(LineTable).show(self._lines)
-        self.query_one("#empty").display = not self._lines
+        lines = [_Line(job) for job in reversed(self.main.jobs)]
+        self.query_one(LineTable).show(lines)
+        self.query_one("#empty").display = not lines
         self._write_log()
 
     @on(LineTable.Moved)

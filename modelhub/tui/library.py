@@ -53,7 +53,7 @@ class LibraryScreen(HubScreen):
         self._sorted_by, self._turned = 0, False
         self._unlisted = False
         self._links = True
-        self._marked: set[object] = set()
+        self._marked: set[int] = set()
         self._last_marked: object = None
         self._wrong = ""
         self._asked: tuple[Term, ...] = ()
@@ -106,12 +106,7 @@ class LibraryScreen(HubScreen):
 
     @work(thread=True, exclusive=True, group="fetch", exit_on_error=False)
     def _fetch_all(self) -> None:
-        try:
-            entries = self._fetched()
-        except ModelHubError as error:
-            self.app.call_from_thread(self.say, f"{error.message} {error.hint}", trouble=True)
-        else:
-            self.app.call_from_thread(self._take, entries)
+        self.app.call_from_thread(self._take, self._fetched())
 
     def take_new(self) -> None:
         """Models that came since; quick enough to be asked while a scan runs."""
@@ -258,10 +253,10 @@ class LibraryScreen(HubScreen):
     # Selecting
 
     def action_mark(self) -> None:
-        current = self.table.current
+        current = self.under_cursor
         if current is not None:
-            self._marked ^= {current.key}
-            self._last_marked = current.key
+            self._marked ^= {current.id}
+            self._last_marked = current.id
             self.table.action_move(1)
             self._marks_changed()
 
@@ -286,12 +281,12 @@ class LibraryScreen(HubScreen):
         """The marked models; the one under the cursor, if none is."""
         if self._marked:
             return [entry.listed for entry in self._entries.all if entry.key in self._marked]
-        current = self.table.current
-        return [current.listed] if isinstance(current, Entry) else []
+        current = self.under_cursor
+        return [] if current is None else [current]
 
     @property
     def marked(self) -> frozenset[int]:
-        return frozenset(entry.key for entry in self._entries.all if entry.key in self._marked)
+        return frozenset(self._marked)
 
     @property
     def under_cursor(self) -> Listed | None:

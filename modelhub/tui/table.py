@@ -142,10 +142,6 @@ class LineTable(ScrollView, can_focus=True):
     class Chosen(Message):
         """A row was clicked twice."""
 
-        def __init__(self, table: "LineTable") -> None:
-            super().__init__()
-            self.table = table
-
     class Moved(Message):
         """The cursor is on another row."""
 
@@ -268,4 +264,4 @@ class LineTable(ScrollView, can_focus=True):
         if number < len(self._rows):
             self.cursor = number
             if event.chain > 1:
-                self.post_message(self.Chosen(self))
+                self.post_message(self.Chosen())
